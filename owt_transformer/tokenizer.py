@@ -396,6 +396,19 @@ def load(cls:Tokenizer,
 
 # %% ../nbs/00_tokenizer.ipynb #2f867317
 @patch
+def to_dict(self:Tokenizer)->dict:
+    "Everything in plain Python values."
+    text = lambda b: b.decode('latin-1')
+    return dict(vocab=[[i, text(b)] for i,b in self.vocab.items()], merges=[[text(a), text(b)] for a,b in self.merges], special_tokens=self.special_tokens)
+
+@patch(cls_method=True)
+def from_dict(cls:Tokenizer, d:dict)->Tokenizer:
+    "The tokenizer of a `to_dict`."
+    data = lambda s: s.encode('latin-1')
+    return cls({i: data(s) for i,s in d['vocab']}, [(data(a), data(b)) for a,b in d['merges']], d['special_tokens'])
+
+# %% ../nbs/00_tokenizer.ipynb #37764f05
+@patch
 def to_hf(self:Tokenizer):
     "The same tokenizer as a `tokenizers.Tokenizer`; its `save(path)` writes `tokenizer.json`."
     from tokenizers import AddedToken, Tokenizer as HF, decoders, pre_tokenizers
