@@ -79,13 +79,13 @@ def _full(): return dict(tinystories=[Config(name='tinystories', corpus='tinysto
 
 def _sample(name, corpus, vocab_size):
     return [Config(name=name, corpus=corpus, vocab_size=vocab_size, context_length=128, d_model=128, num_heads=4, d_ff=336,
-        batch_size=16, max_iters=2000, learning_rate=3e-3, min_learning_rate=3e-4, warmup_iters=100,
+        batch_size=16, max_iters=2000, learning_rate=6e-3, min_learning_rate=6e-4, warmup_iters=100,
         eval_interval=250, eval_tokens=50_000, log_interval=25, checkpoint_interval=500)]
 
 def _demo(name, corpus, vocab_size):
     return Config(name=name, corpus=corpus, vocab_size=vocab_size, context_length=128, d_model=96, num_layers=3, num_heads=3, d_ff=256,
-        batch_size=16, max_iters=600, learning_rate=6e-3, min_learning_rate=6e-4, warmup_iters=50,
-        eval_interval=100, eval_tokens=30_000, log_interval=10, checkpoint_interval=300, synthetic_bytes=2_000_000, sample_tokens=60)
+        batch_size=16, max_iters=500, learning_rate=6e-3, min_learning_rate=6e-4, warmup_iters=50,
+        eval_interval=100, eval_tokens=30_000, log_interval=10, checkpoint_interval=250, synthetic_bytes=2_000_000, sample_tokens=60)
 
 PRESETS = {
     'demo': lambda: [_demo('stories', 'synthetic-stories', 400), _demo('web', 'synthetic-web', 1280)],
