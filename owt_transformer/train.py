@@ -68,7 +68,13 @@ class Setup:
 def device_name(device:torch.device)->str:
     "What the device calls itself."
     if device.type == 'cuda': return torch.cuda.get_device_name(device)
-    return f'{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads'
+    return f'{_cpu_name()}, {torch.get_num_threads()} threads'
+
+def _cpu_name():
+    with contextlib.suppress(OSError):          # Linux tells the model; other systems tell the architecture at least
+        for line in open('/proc/cpuinfo', encoding='utf-8'):
+            if line.startswith('model name'): return line.partition(':')[2].strip()
+    return platform.processor() or platform.machine()
 
 def environment(device:torch.device)->dict:
     "Versions, commit and device."
