@@ -6,7 +6,7 @@
 __all__ = ['PRESETS', 'Config', 'did_you_mean', 'from_dict', 'load_configs', 'Args', 'parse_args']
 
 # %% ../nbs/04a_config.ipynb #30e52f5d
-import argparse, difflib, json, sys
+import argparse, difflib, json, math, sys
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from fastcore.basics import patch
@@ -60,6 +60,8 @@ _NOT_NEGATIVE = ('min_learning_rate','warmup_iters','weight_decay','eval_tokens'
 def check(self:Config):
     "Raise `InputError` for a run that cannot be done."
     self.model.check()
+    for f in fields(self):
+        if f.type is float and not math.isfinite(getattr(self, f.name)): raise InputError(f'{f.name}={getattr(self, f.name)} must be a finite number')
     for f in _POSITIVE:
         if getattr(self, f) <= 0: raise InputError(f'{f}={getattr(self, f)} must be positive')
     for f in _NOT_NEGATIVE:
@@ -70,8 +72,12 @@ def check(self:Config):
     if self.min_learning_rate > self.learning_rate: raise InputError(f'min_learning_rate={self.min_learning_rate} is above learning_rate={self.learning_rate}: choose less')
     for f, allowed in dict(dtype=('auto','float32','bfloat16'), compile=('auto','yes','no')).items():
         if getattr(self, f) not in allowed: raise InputError(f'{f}={getattr(self, f)!r} is not known: choose from {", ".join(allowed)}')
-    if not self.name or Path(self.name).name != self.name: raise InputError(f'name={self.name!r} must be a plain folder name')
+    if not 0 <= self.seed < 1<<63: raise InputError(f'seed={self.seed} is out of range: choose from 0 to 2**63-1')
+    _check_name(self.name)
     return self
+
+def _check_name(name):
+    if name in ('', '.', '..') or Path(name).name != name: raise InputError(f'name={name!r} must be a plain folder name, without slashes')
 
 # %% ../nbs/04a_config.ipynb #6551bdb5
 def _full(): return dict(tinystories=[Config(name='tinystories', corpus='tinystories', vocab_size=10_000)],
@@ -184,6 +190,7 @@ def parse_args(
     if len(runs) == 1: runs = [replace(runs[0], name=name)]
     runs = [from_dict(given, base=r).check() for r in runs]
     _check_experiment(runs, config, given)
+    _check_name(name)
     return Args(runs, name, Path(out), resume)
 
 def _parse_known(argv):

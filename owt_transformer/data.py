@@ -8,11 +8,12 @@ __all__ = ['CORPORA', 'split_documents', 'iter_documents', 'write_documents', 'h
            'sample_offset', 'sample_offsets', 'TokenData', 'token_bytes']
 
 # %% ../nbs/01_data.ipynb #6d1db66e
-import gzip, hashlib, json, shutil, time, zlib
+import contextlib, gzip, hashlib, json, math, shutil, time, zlib
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from http.client import HTTPException
 from pathlib import Path
-from typing import Iterator
+from typing import Iterable, Iterator
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 import numpy as np, torch
@@ -40,7 +41,10 @@ def iter_documents(
     for bounds in find_chunks(path, END_OF_TEXT.encode(), chunk_bytes):
         yield from split_documents(read_chunk(path, *bounds))
 
-def write_documents(path:str|Path, docs):
+def write_documents(
+    path:str|Path,          # the file to create or replace
+    docs:Iterable[str]
+):
     "Write documents to a corpus file."
     with atomic_write(path) as f:
         for doc in docs: f.write(to_bytes(doc) + f'\n{END_OF_TEXT}\n'.encode())
@@ -50,30 +54,39 @@ def hold_out(
     path:str|Path,          # a corpus file with at least two documents
     train:str|Path,         # written: the first documents
     valid:str|Path,         # written: the last documents
-    share:float=.1          # at least this share of the documents is held out
+    share:float=.1          # at least this share of the documents is held out; one at least stays and goes
 ):
     "Split a corpus file into a training and a validation file."
     n = sum(1 for _ in iter_documents(path))
     if n < 2: raise InputError(f'{path} holds {n} document(s): at least 2 are needed to hold one out, so separate them by {END_OF_TEXT} or give a validation text')
-    cut = min(n-1, int(n*(1-share)))
+    cut = n - min(n-1, max(1, math.ceil(n*share)))
     write_documents(train, (d for i,d in enumerate(iter_documents(path)) if i < cut))
     write_documents(valid, (d for i,d in enumerate(iter_documents(path)) if i >= cut))
 
 # %% ../nbs/01_data.ipynb #76512bea
+def _request(url, have, etag):
+    "Ask for a file from byte `have` on, or for all of it if it is another one by now."
+    rest = {'Range': f'bytes={have}-'} | ({'If-Range': etag} if etag else {}) if have else {}
+    return urlopen(Request(url, headers=rest), timeout=60)
+
 def _fetch_rest(url, part, desc):
     "Append what is missing to the file `part`; returns the length that the server announced, or None."
-    have = part.stat().st_size if part.exists() else 0
-    try: response = urlopen(Request(url, headers={'Range': f'bytes={have}-'} if have else {}), timeout=60)
+    have, tag = part.stat().st_size if part.exists() else 0, Path(f'{part}.etag')
+    try: response = _request(url, have, tag.read_text() if tag.exists() else None)
     except HTTPError as e:
         if e.code != 416: raise                     # 416: nothing is left to send
         return int(e.headers.get('Content-Range', '').rpartition('/')[2] or 0) or None
     with response:
-        if have and response.status != 206: have = 0     # this server does not do ranges: start again
+        if have and response.status != 206: have = 0     # all of it comes: start again
+        tag.write_text(response.headers.get('ETag') or '')
         left = response.headers.get('Content-Length')
         total = have + int(left) if left else None
         bar = tqdm.wrapattr(response, 'read', total=total, initial=have, desc=desc, unit='B', unit_scale=True, leave=False, delay=1)
         with open(part, 'ab' if have else 'wb') as f, bar as source: shutil.copyfileobj(source, f, 1<<20)
     return total
+
+# %% ../nbs/01_data.ipynb #32747952
+_PASSING = URLError, HTTPException, ConnectionError, TimeoutError
 
 def download(
     url:str,                # what to fetch
@@ -87,27 +100,31 @@ def download(
     part = path.parent/f'{path.name}.part'
     path.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(tries):
-        try:
-            total, got = _fetch_rest(url, part, path.name), part.stat().st_size
-            if total is None or got == total: return _unpack(url, part, path)
-            error = f'{got:,} of {total:,} bytes came'
-            if got > total: part.unlink()           # not a beginning of that file: start again
-        except (URLError, OSError) as e: error = e
+        try: total, got = _fetch_rest(url, part, path.name), part.stat().st_size
+        except _PASSING as e:
+            if isinstance(e, HTTPError) and 400 <= e.code < 500 and e.code not in (408, 429):
+                raise InputError(f'{url} is not to be had ({e}): give text files of your own with --train-text and --valid-text') from None
+            error = e
+        else:
+            error = _unpack(url, part, path) if total in (None, got) else f'{got:,} of {total:,} bytes came'
+            if not error: return path
+            if total is not None and got > total: part.unlink()     # not a beginning of that file: start again
         if attempt < tries-1: time.sleep(pause*2**attempt)
     raise InputError(f'{url} could not be fetched ({error}): try again later (it goes on where it stopped), '
                      'or give text files of your own with --train-text and --valid-text')
 
-# %% ../nbs/01_data.ipynb #43cde79e
+# %% ../nbs/01_data.ipynb #26fe7108
 def _unpack(url, part, path):
-    "Move a finished download into place, unpacked if it came as .gz."
-    if not (url.endswith('.gz') and path.suffix != '.gz'): return part.replace(path)
-    try:
-        with gzip.open(part) as source, atomic_write(path) as f: shutil.copyfileobj(source, f, 1<<20)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as e: raise OSError(f'the archive is damaged: {e}') from None
-    finally: part.unlink()
-    return path
+    "Move a finished download into place, unpacked if it came as .gz; returns what is wrong with it, or None."
+    if url.endswith('.gz') and path.suffix != '.gz':
+        try:
+            with gzip.open(part) as source, atomic_write(path) as f: shutil.copyfileobj(source, f, 1<<20)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as e: part.unlink(); return f'the archive is damaged: {e}'
+        part.unlink()
+    else: part.replace(path)
+    Path(f'{part}.etag').unlink()
 
-# %% ../nbs/01_data.ipynb #995aa54e
+# %% ../nbs/01_data.ipynb #92f6f083
 @dataclass(frozen=True)
 class Corpus:
     "Where a corpus comes from. `valid` alone: that file is split into training and validation."
@@ -119,15 +136,15 @@ _OWT = 'https://huggingface.co/datasets/stanford-cs336/owt-sample/resolve/main/o
 _TINY = 'https://huggingface.co/datasets/roneneldan/TinyStories/resolve/main/TinyStoriesV2-GPT4-{}.txt'
 
 CORPORA = {
-    'owt': Corpus('OpenWebText (Gokaslan and Cohen 2019): pages linked from Reddit, 11.9 GB', _OWT.format('train'), _OWT.format('valid')),
-    'tinystories': Corpus('TinyStories (Eldan and Li 2023): tales for small children, 2.2 GB', _TINY.format('train'), _TINY.format('valid')),
-    'owt-sample': Corpus('the validation file of OpenWebText, 290 MB, split', valid=_OWT.format('valid')),
+    'owt': Corpus('OpenWebText (Gokaslan and Cohen 2019): pages linked from Reddit; the 11.9 GB of its 40 that Stanford CS336 uses', _OWT.format('train'), _OWT.format('valid')),
+    'tinystories': Corpus('TinyStories (Eldan and Li 2023), version 2: tales for small children written by GPT-4, 2.2 GB', _TINY.format('train'), _TINY.format('valid')),
+    'owt-sample': Corpus('the validation file of the same OpenWebText, 290 MB, split', valid=_OWT.format('valid')),
     'tinystories-sample': Corpus('the validation file of TinyStories, 23 MB, split', valid=_TINY.format('valid')),
     'synthetic-stories': Corpus('generated tales of exactly known entropy'),
     'synthetic-web': Corpus('generated web pages of exactly known entropy'),
 }
 
-# %% ../nbs/01_data.ipynb #466a4585
+# %% ../nbs/01_data.ipynb #a97e60d0
 @dataclass
 class CorpusFiles:
     "The two text files of a corpus, and what is known about its entropy."
@@ -141,37 +158,42 @@ def _checked(path):
     if path.stat().st_size == 0: raise InputError(f'{path} is empty: a corpus needs text')
     return path
 
-# %% ../nbs/01_data.ipynb #660c9228
+# %% ../nbs/01_data.ipynb #363a2eb4
 def write_synthetic(
     name:str,           # a key of `GRAMMARS`
     folder:str|Path,    # gets train.txt, valid.txt and floor.json
     size:int            # bytes of training text (at least); the validation text is a tenth of it
 )->CorpusFiles:
     "Generate a synthetic corpus, or find it generated."
-    files = CorpusFiles(Path(folder)/'train.txt', Path(folder)/'valid.txt')
-    try: files.floor = read_json(Path(folder)/'floor.json')
-    except InputError:
+    files, made = CorpusFiles(Path(folder)/'train.txt', Path(folder)/'valid.txt'), Path(folder)/'floor.json'
+    order = dict(name=name, size=size, source=GRAMMARS[name]().floor())
+    with contextlib.suppress(InputError):
+        known = read_json(made)
+        for path in (files.train, files.valid): check_sha256(path, known['files'][path.name])
+        if order == {k: known[k] for k in order}: files.floor = known
+    if not files.floor:
         _write_sample(name, files.train, size, seed=1)
         bits, n = _write_sample(name, files.valid, size//10, seed=2)
-        files.floor = dict(source=GRAMMARS[name]().floor(), valid=bits/n)
-        write_json(Path(folder)/'floor.json', files.floor)
+        files.floor = order | dict(valid=bits/n, files={p.name: sha256(p) for p in (files.train, files.valid)})
+        write_json(made, files.floor)
+    files.floor = {k: files.floor[k] for k in ('source', 'valid')}
     return files
 
 def _write_sample(name, path, size, seed):
     "Write documents until there are `size` bytes of them; returns their (bits, bytes)."
     docs, bits, n = [], 0., 0
     for doc, cost in documents(name, seed):
-        if n >= size: break
         docs.append(doc); bits += cost; n += len(doc.encode())
+        if n >= size: break
     write_documents(path, docs)
     return bits, n
 
-# %% ../nbs/01_data.ipynb #a97e60d0
+# %% ../nbs/01_data.ipynb #efee3853
 def corpus_files(
     name:str,                       # a key of `CORPORA`, or any name for a text of your own
     data_dir:str|Path='data',       # where downloads and generated text are kept
     train_text:str|None=None,       # a text file of your own
-    valid_text:str|None=None,       # its validation text; without it the last tenth of `train_text` is held out
+    valid_text:str|None=None,       # its validation text; without it the last tenth of the documents of `train_text` is held out
     synthetic_bytes:int=4_000_000   # bytes of training text in a synthetic corpus
 )->CorpusFiles:                     # the files, ready to read
     "Find, download or generate the text of a corpus."
@@ -191,13 +213,13 @@ def _own_files(folder, train, valid):
     if not (split/'valid.txt').exists(): hold_out(train, split/'train.txt', split/'valid.txt')
     return CorpusFiles(split/'train.txt', split/'valid.txt')
 
-# %% ../nbs/01_data.ipynb #8c850bfd
+# %% ../nbs/01_data.ipynb #da1353cc
 @lru_cache(maxsize=1)
-def _tokenizer(folder): return Tokenizer.load(folder)
+def _tokenizer(folder, fingerprint): return Tokenizer.load(folder)      # once in each process
 
-def _encode_chunk(path, tokenizer_folder, bounds):
+def _encode_chunk(path, tokenizer_folder, fingerprint, bounds):
     "(tokens as bytes, how many documents, how many bytes of text) of one chunk of a file."
-    tok = _tokenizer(tokenizer_folder)
+    tok = _tokenizer(tokenizer_folder, fingerprint)
     docs, ids, end = split_documents(read_chunk(path, *bounds)), [], tok.ids[END_OF_TEXT.encode()]
     for doc in docs: ids += tok.encode(doc); ids.append(end)
     return np.array(ids, dtype='<u2').tobytes(), len(docs), sum(len(to_bytes(d)) for d in docs)
@@ -211,14 +233,14 @@ def encode_file(
 )->dict:                        # tokens, documents, bytes (of the documents) and the sha256 of `out`
     "Encode a corpus file."
     chunks, digest, tokens, n_docs, n_bytes = find_chunks(path, END_OF_TEXT.encode(), chunk_bytes), hashlib.sha256(), 0, 0, 0
-    encode = partial(_encode_chunk, str(path), str(tokenizer_folder))
+    encode = partial(_encode_chunk, str(path), str(tokenizer_folder), sha256(Path(tokenizer_folder)/'meta.json'))
     with atomic_write(out) as f:
         for data, d, b in tqdm(parallel_map(encode, chunks, workers), total=len(chunks), desc=f'encode {Path(path).name}', leave=False, delay=1):
             f.write(data); digest.update(data)
             tokens += len(data)//2; n_docs += d; n_bytes += b
     return dict(tokens=tokens, documents=n_docs, bytes=n_bytes, sha256=digest.hexdigest())
 
-# %% ../nbs/01_data.ipynb #da1353cc
+# %% ../nbs/01_data.ipynb #3ca456d8
 def fingerprint(
     path:str|Path,      # a text file
     cache:str|Path      # JSON file that remembers fingerprints
@@ -228,12 +250,12 @@ def fingerprint(
     try: known = read_json(cache)
     except InputError: known = {}
     stamp = [stat.st_size, stat.st_mtime_ns]
-    if known.get(str(path), [None])[0] != stamp: 
+    if known.get(str(path), [None])[0] != stamp:
         known[str(path)] = [stamp, sha256(path)]
         write_json(cache, known)
     return known[str(path)][1]
 
-# %% ../nbs/01_data.ipynb #f3cf4b2c
+# %% ../nbs/01_data.ipynb #aae7306e
 @dataclass
 class Prepared:
     "Everything that training needs from a corpus."
@@ -253,7 +275,7 @@ class Prepared:
         tokens = [np.fromfile(folder/f'{s}.bin', dtype='<u2') for s in ('train', 'valid')]
         return cls(folder, meta, Tokenizer.load(folder/'tokenizer'), *tokens)
 
-# %% ../nbs/01_data.ipynb #d1e38bab
+# %% ../nbs/01_data.ipynb #5b5101f3
 def prepare(
     name:str,                   # begins the name of the folder
     files:CorpusFiles,          # from `corpus_files`
@@ -267,7 +289,8 @@ def prepare(
     texts = [fingerprint(p, data_dir/'fingerprints.json') for p in (files.train, files.valid)]
     key = hashlib.sha256(json.dumps([*texts, vocab_size, 'format 1']).encode()).hexdigest()
     folder = data_dir/'prepared'/f'{name}-{vocab_size}-{key[:8]}'
-    if not (folder/'meta.json').exists(): _prepare(files, texts, vocab_size, folder, workers, say)
+    complete = all((folder/name).exists() for name in ('meta.json', 'tokenizer/meta.json'))
+    if not complete: _prepare(files, texts, vocab_size, folder, workers, say)
     return Prepared.load(folder)
 
 def _prepare(files, texts, vocab_size, folder, workers, say):
@@ -280,7 +303,7 @@ def _prepare(files, texts, vocab_size, folder, workers, say):
     write_json(folder/'meta.json', dict(vocab_size=len(Tokenizer.load(tok)), train=train | dict(text_sha256=texts[0]),
         valid=valid | dict(text_sha256=texts[1]), tokenizer_sha256=sha256(tok/'meta.json'), floor=files.floor))
 
-# %% ../nbs/01_data.ipynb #aae7306e
+# %% ../nbs/01_data.ipynb #00966860
 _GOLDEN, _M1, _M2, _MASK = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, (1<<64)-1
 
 def splitmix64(x:int)->int:
@@ -298,7 +321,7 @@ def sample_offset(
     "Where sample `k` of a run starts."
     return (splitmix64((splitmix64(seed & _MASK) + k*_GOLDEN) & _MASK) >> 1) % n
 
-# %% ../nbs/01_data.ipynb #b0ed4d13
+# %% ../nbs/01_data.ipynb #621c2f9d
 def _signed(x): return x - (1<<64) if x >> 63 else x
 
 def _shift(x, bits): return (x >> bits) & ((1 << (64-bits)) - 1)
@@ -318,16 +341,18 @@ def sample_offsets(
     start = _signed(splitmix64(seed & _MASK))
     return _shift(_splitmix64(start + k*_signed(_GOLDEN)), 1) % n
 
-# %% ../nbs/01_data.ipynb #60b43831
+# %% ../nbs/01_data.ipynb #151992dc
 class TokenData:
     "Tokens on a device, and batches of them as a function of seed and step."
     def __init__(self,
         tokens:np.ndarray,          # uint16, any number
         context_length:int,         # tokens in a sample
-        device='cpu'                # where the tokens and the batches live
+        device='cpu',               # where the tokens and the batches live
+        what:str='text'             # named in an error
     ):
+        if tokens.dtype != np.uint16: raise InputError(f'the {what} has tokens of type {tokens.dtype}: they must be uint16, so convert them once none exceeds 65535')
         if len(tokens) <= context_length:
-            raise InputError(f'the text has {len(tokens):,} tokens: one sample of context_length={context_length} needs {context_length+1:,}, so give more text or a shorter context')
+            raise InputError(f'the {what} has {len(tokens):,} tokens: one sample of context_length={context_length} needs {context_length+1:,}, so give more text or a shorter context')
         self.tokens = torch.from_numpy(np.ascontiguousarray(tokens).view(np.int16)).to(device)
         self.context_length, self.device = context_length, self.tokens.device
         self.span = torch.arange(context_length+1, device=self.device)
@@ -339,7 +364,7 @@ class TokenData:
         both = self.tokens[starts[:,None] + self.span].long() & 0xFFFF      # [B, T+1]
         return both[:,:-1], both[:,1:]
 
-# %% ../nbs/01_data.ipynb #500fba48
+# %% ../nbs/01_data.ipynb #26f86808
 @patch
 def batch(self:TokenData,
     seed:int,           # of the run
@@ -350,7 +375,7 @@ def batch(self:TokenData,
     k = torch.arange(step*batch_size, (step+1)*batch_size, device=self.device)
     return self.windows(sample_offsets(seed, k, len(self)-self.context_length))
 
-# %% ../nbs/01_data.ipynb #151992dc
+# %% ../nbs/01_data.ipynb #83d923ec
 @patch
 def covering(self:TokenData,
     batch_size:int,                 # windows at a time
@@ -367,7 +392,7 @@ def covering(self:TokenData,
         rest = self.tokens[len(self)-1 - n%T:].long() & 0xFFFF
         yield rest[None,:-1], rest[None,1:]
 
-# %% ../nbs/01_data.ipynb #6b1c935d
+# %% ../nbs/01_data.ipynb #643fca4c
 def token_bytes(
     tokenizer:Tokenizer,    # whose tokens are measured
     size:int|None=None      # length of the table; default: the tokenizer's vocabulary

@@ -60,14 +60,23 @@ def check_sha256(
                          f'delete the folder {path.parent} and let it be made again')
 
 # %% ../nbs/00a_files.ipynb #15f149df
-def _digest(obj): return hashlib.sha256(json.dumps(obj, sort_keys=True).encode()).hexdigest()
+def _digest(obj):
+    "Fingerprint of what JSON keeps of an object (its keys, for one, become strings)."
+    return hashlib.sha256(json.dumps(json.loads(json.dumps(obj)), sort_keys=True).encode()).hexdigest()
 
-def write_json(path:str|Path, obj:dict):
+def write_json(
+    path:str|Path,      # the file to create or replace
+    obj:dict            # whatever JSON can hold, without a key 'sha256'
+):
     "Write a dictionary as readable JSON with its `sha256` as the last key."
+    if 'sha256' in obj: raise ValueError("the key 'sha256' is taken: it holds the fingerprint")
     with atomic_write(path, 'w') as f: f.write(json.dumps({**obj, 'sha256': _digest(obj)}, indent=2) + '\n')
 
-def read_json(path:str|Path)->dict:
-    "Read what `write_json` wrote, less its `sha256`; raise `InputError` if the two no longer agree."
+def read_json(
+    path:str|Path       # written by `write_json`
+)->dict:                # what was written, without the `sha256`
+    "Read JSON and check it against its fingerprint; raise `InputError` if it is missing or has changed."
+    if not Path(path).exists(): raise InputError(f'{path} does not exist: check the path')
     try: obj = json.loads(Path(path).read_text(encoding='utf-8'))
     except (ValueError, OSError) as e: raise InputError(f'{path} cannot be read ({e}): delete it and let it be made again') from None
     if not isinstance(obj, dict) or obj.pop('sha256', None) != _digest(obj):

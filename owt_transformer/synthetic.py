@@ -7,6 +7,7 @@ __all__ = ['GRAMMARS', 'Grammar', 'story_grammar', 'invent_words', 'zipf', 'web_
 
 # %% ../nbs/01a_synthetic.ipynb #6e81a760
 import math, random
+from itertools import chain, islice
 from typing import Iterator
 import regex
 from fastcore.basics import patch
@@ -30,8 +31,10 @@ class Grammar:
         bind:tuple[str,...]=()          # symbols drawn once for each document
     ):
         self.bind, self.rules = tuple(bind), {}
+        if absent := {'start', *bind} - rules.keys(): raise ValueError(f'the grammar needs a rule {min(absent)!r}')
         for symbol, options in rules.items():
             options = [o if isinstance(o, tuple) else (1, o) for o in options]
+            if not options or any(w <= 0 for w,_ in options): raise ValueError(f'{symbol!r} needs options with positive weights')
             total = sum(w for w,_ in options)
             self.rules[symbol] = [(w/total, t, _parse_template(t)) for w,t in options]
         self._check()
@@ -43,9 +46,21 @@ class Grammar:
                     needed = [f'{name}:{t}' for _,t,_ in self.rules.get(var, [])] if var else [name]
                     missing = [n for n in needed if n not in self.rules]
                     if missing or (var and var not in self.bind): raise ValueError(f'{template!r} needs the rule {(missing or [var])[0]!r}')
-                    if ':' in symbol and (var or name in self.bind): raise ValueError(f'{symbol!r} depends on a bound value already')
+        self._check_bound()
 
-# %% ../nbs/01a_synthetic.ipynb #d648600b
+# %% ../nbs/01a_synthetic.ipynb #97b60ab5
+@patch
+def _check_bound(self:Grammar):
+    "Bound symbols are plain, and nothing below a dependent rule depends on a bound value again."
+    below = [s for s in self.rules if ':' in s]
+    for s in below:     # grows while we go
+        for name, var in (p for _,_,parts in self.rules[s] for p in parts if not isinstance(p, str)):
+            if var or name in self.bind: raise ValueError(f'{s!r} depends on a bound value already: it cannot use {name!r}')
+            if name not in below: below.append(name)
+    for s in self.bind:
+        if any(not isinstance(p, str) for _,_,parts in self.rules[s] for p in parts): raise ValueError(f'{s!r} is bound: its values must be plain text')
+
+# %% ../nbs/01a_synthetic.ipynb #5b805f71
 @patch
 def _draw(self:Grammar, symbol, rng):
     options = self.rules[symbol]
@@ -72,7 +87,7 @@ def sample(self:Grammar,
     text, bits = self._expand('start', {v: t for v,(_,t,_) in drawn.items()}, rng)
     return text, bits - sum(math.log2(p) for p,_,_ in drawn.values())
 
-# %% ../nbs/01a_synthetic.ipynb #d6f21cff
+# %% ../nbs/01a_synthetic.ipynb #f39ac62f
 @patch
 def _expectations(self:Grammar, tol=1e-12):
     "symbol -> (bits, bytes), both in expectation, for a draw of each symbol."
@@ -80,6 +95,7 @@ def _expectations(self:Grammar, tol=1e-12):
     while True:
         new = {s: self._expect(s, now) for s in self.rules}
         if all(abs(a-b) <= tol*max(1, b) for s in now for a,b in zip(now[s], new[s])): return new
+        if max(chain.from_iterable(new.values())) > 1e9: raise ValueError('a document of this grammar has no finite mean length')
         now = new
 
 @patch
@@ -101,7 +117,7 @@ def _part(self:Grammar, part, now):
     cases = [(p, now[f'{name}:{value}']) for p, value, _ in self.rules[var]]
     return tuple(sum(p*case[i] for p,case in cases) for i in (0,1))
 
-# %% ../nbs/01a_synthetic.ipynb #c2065ca4
+# %% ../nbs/01a_synthetic.ipynb #e6aac616
 @patch
 def entropy(self:Grammar)->float:
     "Bits a document, exactly."
@@ -118,7 +134,7 @@ def floor(self:Grammar)->float:
     "The entropy rate in bits a byte: no model's loss on fresh documents is lower in the long run."
     return self.entropy()/self.mean_bytes()
 
-# %% ../nbs/01a_synthetic.ipynb #f497a458
+# %% ../nbs/01a_synthetic.ipynb #e99c702f
 @patch
 def _match(self:Grammar, parts, text, pos, values):
     "All ways in which `parts` can produce `text[pos:…]`: (end, bound values, bits)."
@@ -147,12 +163,12 @@ def _match_bound(self:Grammar, part, bound, text, pos, values):
 @patch
 def parse(self:Grammar,
     text:str            # a whole document
-)->list[float]:         # the cost in bits of each derivation: one number, or none for a text of another source
+)->list[float]:         # the cost in bits of each derivation: one number, or none for a text of another source. A document must name every bound symbol
     "Find every way in which the grammar can produce `text`."
     ways = self._match([('start', None)], text, 0, {})
     return [bits for end, values, bits in ways if end == len(text) and len(values) == len(self.bind)]
 
-# %% ../nbs/01a_synthetic.ipynb #5c5e26ac
+# %% ../nbs/01a_synthetic.ipynb #5b0f4472
 def _people(): return {'Tom':'He', 'Ben':'He', 'Max':'He', 'Sam':'He', 'Lily':'She', 'Mia':'She', 'Anna':'She', 'Sue':'She'}
 
 def story_grammar()->Grammar:
@@ -186,7 +202,7 @@ def story_grammar()->Grammar:
                   f'child:{name}': ['boy' if he == 'He' else 'girl']}
     return Grammar(rules, bind=('hero', 'thing'))
 
-# %% ../nbs/01a_synthetic.ipynb #6d264dd1
+# %% ../nbs/01a_synthetic.ipynb #e6934f9e
 def invent_words(
     n:int,                      # how many
     rng:random.Random,          # source of randomness
@@ -200,11 +216,13 @@ def invent_words(
         if word not in taken: words.append(word); taken.add(word)
     return sorted(words, key=len)
 
-def zipf(words:list[str])->list[tuple[float,str]]:
+def zipf(
+    words:list[str]             # the commonest first
+)->list[tuple[float,str]]:      # (weight, word)
     "Weight the word of rank r by 1/r (Zipf 1935)."
     return [(1/r, w) for r,w in enumerate(words, 1)]
 
-# %% ../nbs/01a_synthetic.ipynb #e6934f9e
+# %% ../nbs/01a_synthetic.ipynb #ab9462fa
 def web_grammar()->Grammar:
     "Pages on six topics, with names, dates, prices, lists and links."
     rng, taken = random.Random(2019), {'a', 'the', 'of', 'and', 'to', 'in', 'said', 'it'}
@@ -231,7 +249,7 @@ def web_grammar()->Grammar:
     }
     return Grammar(rules | {f'noun:{t}': words(120) for t in topics}, bind=('topic',))
 
-# %% ../nbs/01a_synthetic.ipynb #ab9462fa
+# %% ../nbs/01a_synthetic.ipynb #06b78342
 GRAMMARS = {'synthetic-stories': story_grammar, 'synthetic-web': web_grammar}    # name -> function that builds it
 
 def documents(

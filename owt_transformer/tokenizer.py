@@ -52,13 +52,18 @@ def split_special(
     return regex.split('(' + '|'.join(map(regex.escape, longest_first)) + ')', text)
 
 # %% ../nbs/00_tokenizer.ipynb #ac0b0197
-def to_bytes(text:str)->bytes:
+def to_bytes(
+    text:str        # any string, surrogates included
+)->bytes:
     "UTF-8 bytes of `text`; bytes that `from_bytes` could not decode come back as they were."
     try: return text.encode('utf-8', 'surrogateescape')
-    except UnicodeEncodeError: return text.encode('utf-8', 'surrogatepass')
+    except UnicodeEncodeError:      # a surrogate that stands for no byte
+        return b''.join(c.encode('utf-8', 'surrogateescape' if '\udc80' <= c <= '\udcff' else 'surrogatepass') for c in text)
 
-def from_bytes(data:bytes)->str:
-    "The text of `data`, undecodable bytes kept as reserved characters."
+def from_bytes(
+    data:bytes      # any bytes
+)->str:
+    "The text of `data`, undecodable bytes kept as reserved characters (U+DC80 to U+DCFF)."
     return data.decode('utf-8', 'surrogateescape')
 
 # %% ../nbs/00_tokenizer.ipynb #ecb92c3d
@@ -84,15 +89,23 @@ def _seek_after(f, separator, pos, total, block=1<<20):
     return total
 
 # %% ../nbs/00_tokenizer.ipynb #5ff79e07
-def parallel_map(f, items:list, workers:int|None=None)->Iterator:
-    "`map(f, items)` in order, over `workers` processes (default: one for each core)."
+def parallel_map(
+    f,                      # a function that can be sent to another process
+    items:list,             # its arguments
+    workers:int|None=None   # processes; default: one for each core
+)->Iterator:                # f of each item, in order
+    "`map` over several processes."
     workers = min(workers or os.cpu_count(), len(items))
     if workers <= 1: yield from map(f, items); return
     context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
     with ProcessPoolExecutor(workers, mp_context=context) as pool: yield from pool.map(f, items)
 
 # %% ../nbs/00_tokenizer.ipynb #2d2423ec
-def read_chunk(path, start, end)->str:
+def read_chunk(
+    path:str|Path,  # a text file
+    start:int,      # byte offset of the first byte
+    end:int         # byte offset behind the last byte
+)->str:
     "The text between two byte offsets."
     with open(path, 'rb') as f:
         f.seek(start)
@@ -110,7 +123,8 @@ def count_words(
 )->Counter:                                     # word as bytes -> number of occurrences
     "Count the pre-tokenised words of a file."
     special = list(special_tokens)
-    chunks = find_chunks(path, to_bytes(special[0]), chunk_bytes) if special else [(0, os.path.getsize(path))]
+    whole = [s for s in special if not any(s in other for other in special if other != s)]      # ends where it seems to end
+    chunks = find_chunks(path, whole[0].encode(), chunk_bytes) if whole else [(0, os.path.getsize(path))]
     total = Counter()
     for counts in parallel_map(partial(_count_chunk, path, special), chunks, workers): total.update(counts)
     return Counter({to_bytes(w): n for w,n in total.items()})
@@ -143,7 +157,7 @@ def train_bpe_plain(
     while len(tokens) + len(special) < vocab_size and (counts := count_pairs(words, pieces)):
         pair = best_pair(counts)
         merges.append(pair)
-        if (glued := pair[0]+pair[1]) not in tokens: tokens.append(glued)
+        tokens.append(pair[0]+pair[1])
         pieces = {w: merge_pair(p, pair) for w,p in pieces.items()}
     return dict(enumerate(tokens + special)), merges
 
@@ -154,7 +168,7 @@ def _check_vocab_size(vocab_size, special):
         raise InputError(f'vocab_size={vocab_size} is out of range: it must hold the 256 bytes and {len(special)} special token(s) '
                          f'and fit in 16 bits, so choose from {least} to 65536')
     if len(set(special)) < len(special) or b'' in special:
-        raise InputError(f'special_tokens={special}: each must be a different, non-empty string')
+        raise InputError(f'special_tokens={special}: each must be a different, non-empty string, so remove the repeated or empty one')
 
 # %% ../nbs/00_tokenizer.ipynb #21f0ee6e
 _FLIP = bytes(range(255, -1, -1))
@@ -203,7 +217,7 @@ def merge(self:_PairBook, pair):
         if self.counts[p] > 0: heapq.heappush(self.heap, self._entry(p))
         else: del self.counts[p]
 
-# %% ../nbs/00_tokenizer.ipynb #1683f2a0
+# %% ../nbs/00_tokenizer.ipynb #821d7809
 def train_bpe_words(
     words:dict[bytes,int],          # from `count_words`
     vocab_size:int,                 # tokens in all: 256 bytes + merges + special tokens
@@ -212,14 +226,14 @@ def train_bpe_words(
     "Learn BPE merges the fast way: equal to `train_bpe_plain`, but only changed counts are touched."
     tokens, special, merges = [bytes([b]) for b in range(256)], [s.encode() for s in special_tokens], []
     _check_vocab_size(vocab_size, special)
-    book, known = _PairBook(words), set(tokens)
+    book = _PairBook(words)
     while len(tokens) + len(special) < vocab_size and (pair := book.pop()):
         merges.append(pair)
-        if (glued := pair[0]+pair[1]) not in known: tokens.append(glued); known.add(glued)
+        tokens.append(pair[0]+pair[1])
         book.merge(pair)
     return dict(enumerate(tokens + special)), merges
 
-# %% ../nbs/00_tokenizer.ipynb #1ef6479d
+# %% ../nbs/00_tokenizer.ipynb #04bf91a6
 def train_bpe(
     input_path:str|Path,                # a text file; need not be UTF-8
     vocab_size:int,                     # tokens in all: 256 bytes + merges + special tokens, at most 65,536
@@ -231,7 +245,7 @@ def train_bpe(
     _check_vocab_size(vocab_size, [s.encode() for s in special])
     return train_bpe_words(count_words(input_path, special, workers), vocab_size, special)
 
-# %% ../nbs/00_tokenizer.ipynb #0c5cfe45
+# %% ../nbs/00_tokenizer.ipynb #3ce8195a
 def bpe_merge(
     word:bytes,                             # one pre-tokenised word
     ranks:dict[tuple[bytes,bytes],int]      # merge -> when it was learnt, 0 first
@@ -244,7 +258,7 @@ def bpe_merge(
         parts = merge_pair(parts, pair)
     return parts
 
-# %% ../nbs/00_tokenizer.ipynb #0f2a9a36
+# %% ../nbs/00_tokenizer.ipynb #6bcb5438
 def byte_alphabet()->dict[int,str]:
     "GPT-2's lending of a printable character to each of the 256 bytes (Radford et al. 2019)."
     printable = [*range(ord('!'), ord('~')+1), *range(ord('¡'), ord('¬')+1), *range(ord('®'), ord('ÿ')+1)]
@@ -256,7 +270,7 @@ _TO_BYTE = {c: b for b,c in _TO_CHAR.items()}
 def _chars(data:bytes)->str: return ''.join(map(_TO_CHAR.__getitem__, data))
 def _unchars(text:str)->bytes: return bytes(map(_TO_BYTE.__getitem__, text))
 
-# %% ../nbs/00_tokenizer.ipynb #6bcb5438
+# %% ../nbs/00_tokenizer.ipynb #02ca29cb
 class _WordCache(dict):
     "word (`str`) -> token ids; asks `encode_word` for what is missing and remembers at most `limit` words."
     def __init__(self, encode_word, limit=500_000): self.encode_word, self.limit = encode_word, limit
@@ -265,7 +279,7 @@ class _WordCache(dict):
         if len(self) < self.limit: self[word] = ids
         return ids
 
-# %% ../nbs/00_tokenizer.ipynb #02ca29cb
+# %% ../nbs/00_tokenizer.ipynb #743016bc
 class Tokenizer:
     "Byte-level BPE: text to token ids and back."
     def __init__(self,
@@ -273,7 +287,7 @@ class Tokenizer:
         merges:list[tuple[bytes,bytes]],            # in the order in which they were learnt
         special_tokens:list[str]|None=None          # added to the vocabulary if they are not in it
     ):
-        self.vocab, self.merges, self.special_tokens = dict(vocab), list(merges), list(special_tokens or [])
+        self.vocab, self.merges, self.special_tokens, self._given = dict(vocab), list(merges), list(special_tokens or []), special_tokens
         known = set(self.vocab.values())
         for s in self.special_tokens:
             if s.encode() not in known: self.vocab[max(self.vocab, default=-1)+1] = s.encode()
@@ -287,7 +301,7 @@ class Tokenizer:
     def __len__(self): return max(self.vocab)+1
     def _encode_word(self, word): return [t.id for t in self._model.tokenize(_chars(to_bytes(word)))]
 
-# %% ../nbs/00_tokenizer.ipynb #ab6b4fcd
+# %% ../nbs/00_tokenizer.ipynb #7e2feab4
 @patch
 def _strings(self:Tokenizer):
     "token in lent characters -> id; special tokens stand for themselves."
@@ -297,6 +311,11 @@ def _strings(self:Tokenizer):
 @patch
 def _check(self:Tokenizer):
     "Refuse a vocabulary that could lose bytes or that merges point out of."
+    if isinstance(self._given, str): raise InputError(f'special_tokens={self._given!r} is a string: give a list, [{self._given!r}]')
+    parts = {p for a,b in self.merges for p in (a, b, a+b)}
+    for s in self.special_tokens:
+        if not s or self.special_tokens.count(s) > 1: raise InputError(f'special token {s!r} is empty or given twice: remove it')
+        if s.encode() in parts or len(s.encode()) == 1: raise InputError(f'special token {s!r} is an ordinary token already: choose a string that is not')
     missing = [b for b in range(256) if bytes([b]) not in self.ids]
     if missing: raise InputError(f'vocab lacks {len(missing)} of the 256 bytes, {missing[0]} first: every text must be encodable')
     for a,b in self.merges:
@@ -304,7 +323,7 @@ def _check(self:Tokenizer):
     if len(self.ids) < len(self.vocab): raise InputError('vocab holds the same bytes under two ids: each token must be unique')
     if len(self) > 1<<16: raise InputError(f'vocab has {len(self):,} ids: at most 65,536 fit in 16 bits')
 
-# %% ../nbs/00_tokenizer.ipynb #53797145
+# %% ../nbs/00_tokenizer.ipynb #5a1ccec4
 @patch
 def encode(self:Tokenizer,
     text:str            # any text; special tokens in it are recognised
@@ -334,28 +353,27 @@ def decode(self:Tokenizer,
     try: return b''.join([self.vocab[int(i)] for i in ids]).decode('utf-8', errors)
     except KeyError as e: raise InputError(f'token id {e} is not in the vocabulary: ids go from 0 to {len(self)-1}') from None
 
-# %% ../nbs/00_tokenizer.ipynb #39865137
+# %% ../nbs/00_tokenizer.ipynb #6e875072
 @patch
 def encode_iterable(self:Tokenizer,
     pieces:Iterable[str]    # text in any pieces, read lazily
 )->Iterator[int]:           # the ids of the joined text
     "Encode a stream of text lazily; memory is bounded by the longest stretch without a seam."
-    held, cuttable = '', not any(c.isspace() for s in self.special_tokens for c in s)
+    held, seam = '', _seam(self.special_tokens)
     for piece in pieces:
         held += piece
-        cut = _last_seam(held) if cuttable else 0
-        yield from self.encode(held[:cut])
-        held = held[cut:]
+        if found := seam.search(held):
+            yield from self.encode(held[:found.start()])
+            held = held[found.start():]
     yield from self.encode(held)
 
-_seam = regex.compile(r'(?r)(?<=\S)\s(?=\S)')     # (?r): search from the end
+def _seam(special_tokens):
+    "A pattern that finds the last place where a text can be cut: (?r) searches from the end."
+    if any(c.isspace() for s in special_tokens for c in s): return regex.compile(r'(?!)')       # never
+    first = ''.join(regex.escape(s[0]) for s in special_tokens)
+    return regex.compile(rf'(?r)(?<=\S)\s(?=\S)|\s(?=[^\s{first}])')
 
-def _last_seam(text):
-    "The last place where one white space stands between two visible characters, else 0."
-    found = _seam.search(text)
-    return found.start() if found else 0
-
-# %% ../nbs/00_tokenizer.ipynb #85a69eba
+# %% ../nbs/00_tokenizer.ipynb #2ca3c057
 @patch
 def save(self:Tokenizer,
     folder:str|Path     # made if missing; its vocab.json, merges.txt and meta.json are replaced
@@ -370,7 +388,7 @@ def save(self:Tokenizer,
 @patch
 def _fingerprints(self:Tokenizer, folder): return {name: sha256(folder/name) for name in ('vocab.json', 'merges.txt')}
 
-# %% ../nbs/00_tokenizer.ipynb #a66b6051
+# %% ../nbs/00_tokenizer.ipynb #64f9d930
 @patch(cls_method=True)
 def from_files(cls:Tokenizer,
     vocab_path:str|Path,                    # GPT-2 style vocab.json
@@ -394,7 +412,7 @@ def load(cls:Tokenizer,
     for name, expected in meta['files'].items(): check_sha256(folder/name, expected)
     return cls.from_files(folder/'vocab.json', folder/'merges.txt', meta['special_tokens'])
 
-# %% ../nbs/00_tokenizer.ipynb #2f867317
+# %% ../nbs/00_tokenizer.ipynb #7a433316
 @patch
 def to_dict(self:Tokenizer)->dict:
     "Everything in plain Python values."
@@ -407,7 +425,7 @@ def from_dict(cls:Tokenizer, d:dict)->Tokenizer:
     data = lambda s: s.encode('latin-1')
     return cls({i: data(s) for i,s in d['vocab']}, [(data(a), data(b)) for a,b in d['merges']], d['special_tokens'])
 
-# %% ../nbs/00_tokenizer.ipynb #37764f05
+# %% ../nbs/00_tokenizer.ipynb #9198c21e
 @patch
 def to_hf(self:Tokenizer):
     "The same tokenizer as a `tokenizers.Tokenizer`; its `save(path)` writes `tokenizer.json`."

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['pick_device', 'Setup', 'device_name', 'environment', 'Evaluation', 'evaluate', 'train_step', 'State',
            'content_sha256', 'save_checkpoint', 'load_checkpoint', 'save_model', 'load_model', 'StopFlag', 'Job',
-           'show', 'check_folder', 'train', 'run_experiment', 'main']
+           'Progress', 'check_folder', 'train', 'run_experiment', 'main']
 
 # %% ../nbs/04_train.ipynb #de44cfa5
 import contextlib, hashlib, json, math, os, platform, signal, subprocess, sys, time
@@ -258,7 +258,7 @@ class Job:
         files = corpus_files(cfg.corpus, cfg.data_dir, cfg.train_text, cfg.valid_text, cfg.synthetic_bytes)
         data = prepare(cfg.corpus, files, cfg.vocab_size, cfg.data_dir, cfg.workers or None, say)
         if (n := len(data.tokenizer)) < cfg.vocab_size: raise InputError(f'vocab_size={cfg.vocab_size} is more than this text has to give: choose at most {n}, or give more text')
-        train, valid = (TokenData(tokens, cfg.context_length, setup.device) for tokens in (data.train, data.valid))
+        train, valid = (TokenData(tokens, cfg.context_length, setup.device, f'{what} text') for tokens, what in ((data.train, 'training'), (data.valid, 'validation')))
         return cls(cfg, Path(folder), setup, data.tokenizer, train, valid, token_bytes(data.tokenizer, cfg.vocab_size), data.meta)
 
 @patch
@@ -283,10 +283,10 @@ def loop(self:Job, state:State, bar, stop)->State:
         row = self.row(state, lr, norm)                             # waits for the device
         state.seconds += time.perf_counter() - start
         row['seconds'] = state.seconds
-        if due(cfg.eval_interval): self.note(state, row, model)
+        if due(cfg.eval_interval): self.note(state, row)
         write_metrics(self.folder/'metrics.csv', state.rows)
         if due(cfg.checkpoint_interval): self.save(state)
-        show(bar, state, row, cfg)
+        bar.show(state, row)
         start = time.perf_counter()
     state.seconds += time.perf_counter() - start
     return state
@@ -302,9 +302,9 @@ def row(self:Job, state, lr, norm)->dict:
     return state.rows[-1]
 
 @patch
-def note(self:Job, state, row, model):
+def note(self:Job, state, row):
     "Evaluate, enter it in the row, and keep the model if it is the best so far."
-    e = self.evaluate(model, self.cfg.eval_tokens or None)
+    e = self.evaluate(state.model, self.cfg.eval_tokens or None)
     row |= dict(valid_loss=e.loss, valid_bits_per_byte=e.bits_per_byte)
     if e.loss < state.best:
         state.best = e.loss
@@ -313,13 +313,28 @@ def note(self:Job, state, row, model):
 @patch
 def save(self:Job, state): save_checkpoint(self.folder/'checkpoints'/'final_checkpoint.pt', state.to_dict(self.cfg))
 
-def show(bar, state, row, cfg):
-    "Bring the progress line up to date."
-    if 'valid_loss' in row: bar.write(f"step {state.step:>{len(str(cfg.max_iters))}}: training {row['train_loss']:.3f}, validation {row['valid_loss']:.3f} nats a token, {row['valid_bits_per_byte']:.3f} bits a byte")
-    bar.set_postfix_str(f"loss {row['train_loss']:.3f}, lr {row['learning_rate']:.1e}, {row['tokens']/state.seconds:,.0f} tokens/s", refresh=False)
-    bar.update(state.step - bar.n)
-
 # %% ../nbs/04_train.ipynb #33744ef0
+class Progress:
+    "A progress line: step, loss, learning rate, speed, time left."
+    def __init__(self, cfg:Config, state:State, shown:bool=True):
+        redrawn = shown and (sys.stderr.isatty() or 'ipykernel' in sys.modules)
+        self.shown, self.width = shown, len(str(cfg.max_iters))
+        self.bar = tqdm(total=cfg.max_iters, initial=state.step, desc=cfg.name, unit='step', disable=not redrawn, dynamic_ncols=True)
+
+    def show(self, state:State, row:dict):
+        "Bring the line up to date."
+        speed = f"{row['tokens']/state.seconds:,.0f} tokens/s"
+        self.bar.set_postfix_str(f"loss {row['train_loss']:.3f}, lr {row['learning_rate']:.1e}, {speed}", refresh=False)
+        self.bar.update(state.step - self.bar.n)
+        if self.shown and 'valid_loss' in row:
+            left = tqdm.format_interval(state.seconds/state.step*(self.bar.total - state.step))
+            self.bar.write(f"step {state.step:>{self.width}}: training {row['train_loss']:.3f}, validation {row['valid_loss']:.3f} nats a token "
+                           f"({row['valid_bits_per_byte']:.3f} bits a byte), lr {row['learning_rate']:.1e}, {speed}, {left} left")
+
+    def __enter__(self): return self
+    def __exit__(self, *exc): self.bar.close()
+
+# %% ../nbs/04_train.ipynb #e945499c
 _MAY_DIFFER = {'device', 'compile', 'data_dir', 'workers', 'eval_interval', 'eval_tokens', 'log_interval', 'checkpoint_interval', 'sample_tokens', 'train_text', 'valid_text', 'name'}
 
 def check_folder(
@@ -337,7 +352,7 @@ def check_folder(
     differ = [f'{k} ({old.get(k)} there, {v} here)' for k,v in new.items() if k not in _MAY_DIFFER and old.get(k) != v]
     if differ: raise InputError(f'{folder} holds another run; it differs in {", ".join(differ)}: give the same values, or choose another --name')
 
-# %% ../nbs/04_train.ipynb #2bf724db
+# %% ../nbs/04_train.ipynb #e71de25f
 @patch
 def begin(self:Job, resume:bool)->State:
     "The state to start from; writes config.json."
@@ -365,7 +380,7 @@ def finish(self:Job, state:State)->dict:
     with atomic_write(self.folder/'loss_curves.png') as f: plot_run(load_run(self.folder)).savefig(f, dpi=150, format='png')
     return summary
 
-# %% ../nbs/04_train.ipynb #e945499c
+# %% ../nbs/04_train.ipynb #3addbd39
 def train(
     job:Job,                # from `Job.prepare`
     resume:bool=False,      # go on from the folder's checkpoint
@@ -373,16 +388,11 @@ def train(
 )->dict|None:               # the summary, or None if the run was stopped
     "Train one model. Ctrl-C saves and stops; `resume` goes on to the same weights."
     state, cfg = job.begin(resume), job.cfg
-    with StopFlag() as stop, _bar(state, cfg, progress) as bar: job.loop(state, bar, stop)
+    with StopFlag() as stop, Progress(cfg, state, progress) as bar: job.loop(state, bar, stop)
     job.save(state)
     return job.finish(state) if state.step == cfg.max_iters else None
 
-def _bar(state, cfg, progress):
-    patient = not sys.stderr.isatty() and 'ipykernel' not in sys.modules        # a log file gets a line now and then
-    return tqdm(total=cfg.max_iters, initial=state.step, desc=cfg.name, unit='step', disable=not progress,
-                mininterval=10 if patient else .2, maxinterval=30, dynamic_ncols=not patient, ncols=110 if patient else None)
-
-# %% ../nbs/04_train.ipynb #c992d3c9
+# %% ../nbs/04_train.ipynb #d37b9576
 def run_experiment(
     args:Args,              # from `parse_args`
     progress:bool=True,     # show progress lines
@@ -402,7 +412,7 @@ def run_experiment(
     if len(jobs) > 1: _compare(folders, root, say)
     return True
 
-# %% ../nbs/04_train.ipynb #adaba016
+# %% ../nbs/04_train.ipynb #6a6a7267
 def _headline(job):
     c = job.cfg
     return (f"\n{c.name}: {sum(parameter_ledger(c.model).values()):,} parameters, {c.tokens:,} tokens of {c.train_text or c.corpus}, "
@@ -421,14 +431,15 @@ def _compare(folders, root, say):
     with atomic_write(root/'comparison.png') as f: plot_comparison(runs).savefig(f, dpi=150, format='png')
     say(f'\n{comparison(runs)}\ncompared in {root}/comparison.png and comparison.md')
 
-# %% ../nbs/04_train.ipynb #d37b9576
+# %% ../nbs/04_train.ipynb #ff42b51b
 def main(
     argv:list[str]|None=None    # default: the arguments of the process
 )->int:                         # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
     "The command line."
     try: return 0 if run_experiment(parse_args(argv)) else 130
     except InputError as e: print(f'error: {e}', file=sys.stderr); return 2
+    except OSError as e: print(f'error: {e}: free some space, or choose another --output-dir or --data-dir', file=sys.stderr); return 2
     except KeyboardInterrupt: print('\ninterrupted', file=sys.stderr); return 130
 
-# %% ../nbs/04_train.ipynb #69bada92
+# %% ../nbs/04_train.ipynb #29363118
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())
