@@ -63,9 +63,9 @@ def check(self:Config):
     for f in fields(self):
         if f.type is float and not math.isfinite(getattr(self, f.name)): raise InputError(f'{f.name}={getattr(self, f.name)} must be a finite number')
     for f in _POSITIVE:
-        if getattr(self, f) <= 0: raise InputError(f'{f}={getattr(self, f)} must be positive')
+        if getattr(self, f) <= 0: raise InputError(f'{f}={getattr(self, f)} must be positive: choose a number above 0')
     for f in _NOT_NEGATIVE:
-        if getattr(self, f) < 0: raise InputError(f'{f}={getattr(self, f)} must not be negative')
+        if getattr(self, f) < 0: raise InputError(f'{f}={getattr(self, f)} must not be negative: choose 0 or more')
     for f in ('beta1', 'beta2'):
         if not 0 <= getattr(self, f) < 1: raise InputError(f'{f}={getattr(self, f)} must lie in [0, 1)')
     if self.warmup_iters > self.max_iters: raise InputError(f'warmup_iters={self.warmup_iters} is longer than the run: choose at most max_iters={self.max_iters}')
@@ -77,7 +77,7 @@ def check(self:Config):
     return self
 
 def _check_name(name):
-    if name in ('', '.', '..') or Path(name).name != name: raise InputError(f'name={name!r} must be a plain folder name, without slashes')
+    if name in ('', '.', '..') or Path(name).name != name: raise InputError(f'name={name!r} must be a plain folder name without slashes, such as my-run')
 
 # %% ../nbs/04a_config.ipynb #6551bdb5
 def _full(): return dict(tinystories=[Config(name='tinystories', corpus='tinystories', vocab_size=10_000)],
@@ -105,7 +105,7 @@ PRESETS = {
 def did_you_mean(name:str, known)->str:
     "A suggestion to append to an error: the nearest name, or the list."
     near = difflib.get_close_matches(name, known, n=1)
-    return f'did you mean {near[0]!r}?' if near else f'choose from {", ".join(known)}'
+    return f'did you mean {near[0]!r}?' if near else f'choose from {", ".join(known)}.'
 
 def _typed(key, value, typ):
     "`value` if it is a `typ` (an int passes for a float)."
@@ -137,7 +137,8 @@ def load_configs(
     if not isinstance(values, dict): raise InputError(f'{what} holds a {type(values).__name__}: it must be an object of fields, or {{"runs": [...]}}')
     runs = values.get('runs', [values])
     if not isinstance(runs, list) or not runs or not all(isinstance(r, dict) for r in runs): raise InputError(f'{what}: "runs" must be a list of objects of fields')
-    return [from_dict(r) for r in runs]
+    shared = {k: v for k,v in values.items() if k != 'runs'} if 'runs' in values else {}
+    return [from_dict(shared | r) for r in runs]
 
 # %% ../nbs/04a_config.ipynb #d07c78cc
 class _Parser(argparse.ArgumentParser):
@@ -146,8 +147,9 @@ class _Parser(argparse.ArgumentParser):
 def _parser():
     usage = 'python -m owt_transformer.train [--config PRESET|FILE.json] [--name NAME] [--output-dir DIR] [--resume] [--FIELD VALUE ...]'
     p = _Parser(prog='python -m owt_transformer.train', usage=usage, allow_abbrev=False, argument_default=argparse.SUPPRESS,
-        description='Train the same small Transformer on one corpus or several, and compare. Without options: the whole experiment in small.')
-    p.add_argument('--config', default=None, metavar='PRESET|FILE.json', help='what to run: ' + ', '.join(PRESETS) + ', or a JSON file such as the config.json of a run; without it demo, or with --resume --name what is in that folder')
+                description='Train the same small Transformer on one corpus or several, and compare. Without options: the whole experiment in small.')
+    p.add_argument('--config', default=None, metavar='PRESET|FILE.json',
+                   help=f'what to run: {", ".join(PRESETS)}, or a JSON file such as the config.json of a run; without it demo, or with --resume --name what is in that folder')
     p.add_argument('--name', metavar='NAME', help='name of the folder for the results (default: that of the preset)')
     p.add_argument('--output-dir', default='runs', metavar='DIR', help='where result folders are made (default: runs)')
     p.add_argument('--resume', action='store_true', default=False, help='go on with a run that was interrupted')

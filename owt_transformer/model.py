@@ -32,7 +32,7 @@ class ModelConfig:
     norm_eps:float=1e-5         # keeps RMSNorm from dividing by zero
     position:str='rope'         # 'rope' or 'none': how the order of tokens is known
     norm:str='pre'              # 'pre', 'post' or 'none': where RMSNorm stands
-    ffn:str='swiglu'            # 'swiglu' or 'silu': gated, or plain with the same number of parameters
+    ffn:str='swiglu'            # 'swiglu' or 'silu': gated, or plain with as many parameters (d_ff even)
     tie_embeddings:bool=False   # one matrix for reading and for predicting tokens
 
     @property
@@ -218,8 +218,9 @@ class Transformer(nn.Module):
 
     def hidden(self, ids, cache=None):
         "The normalised residual stream `[B, T, d_model]`, all that the head needs."
-        start, x = len(cache) if cache else 0, self.embedding(ids)      # [B, T, C]
-        cos, sin = (t[start:start+ids.shape[1]] for t in (self.cos, self.sin))
+        start, T = len(cache) if cache else 0, ids.shape[1]
+        if start+T > self.cfg.context_length: raise InputError(f'{start+T} tokens are more than context_length={self.cfg.context_length}: read fewer, or begin a new KVCache')
+        x, cos, sin = self.embedding(ids), self.cos[start:start+T], self.sin[start:start+T]     # [B, T, C]
         for i, block in enumerate(self.blocks): x = block(x, cos, sin, cache and cache.layers[i])
         return self.norm(x)
 
@@ -255,6 +256,7 @@ _QKV, _GATED = [f'self_attn.{c}_proj.weight' for c in 'qkv'], ['mlp.gate_proj.we
 # %% ../nbs/02_model.ipynb #63fd1628
 def to_llama(model:Transformer)->dict[str,Tensor]:
     "The weights under the names and in the layout of `transformers`' Llama."
+    llama_config(model.cfg)         # refuses what is not a Llama
     own, H = model.state_dict(), model.cfg.num_heads
     out = {theirs: own[ours] for ours, theirs in _OUTER.items()}
     for i in range(model.cfg.num_layers):
@@ -270,7 +272,9 @@ def from_llama(
     cfg:ModelConfig             # its shape
 )->Transformer:
     "A model with the weights of a `transformers` Llama."
+    llama_config(cfg)
     model, H = Transformer(cfg), cfg.num_heads
+    if foreign := weights.keys() - to_llama(model).keys(): raise InputError(f'{min(foreign)} has no place in this model: it has no biases and no other parts')
     own = {ours: weights[theirs] for ours, theirs in _OUTER.items()}
     for i in range(cfg.num_layers):
         ours, theirs = f'blocks.{i}.', f'model.layers.{i}.'
@@ -313,10 +317,10 @@ def next_probs(
     if top_k is not None and top_k < 1: raise InputError(f'top_k={top_k} must be at least 1')
     if top_p is not None and not 0 < top_p <= 1: raise InputError(f'top_p={top_p} must lie in (0, 1]')
     if temperature == 0: return F.one_hot(logits.argmax(), len(logits)).float()
-    probs, order = (logits.float()/temperature).softmax(-1).sort(descending=True, stable=True)
+    probs, order = ((logits.float() - logits.max())/temperature).softmax(-1).sort(descending=True, stable=True)
     keep = torch.ones_like(probs, dtype=torch.bool)
     if top_k: keep[top_k:] = False
-    if top_p: keep &= probs.cumsum(-1) - probs < top_p         # what came before a kept token is not yet enough
+    if top_p: keep[1:] &= probs.cumsum(-1)[:-1] < top_p        # what comes before a kept token is not yet enough
     probs = torch.where(keep, probs, 0.)
     return torch.zeros_like(probs).scatter(0, order, probs/probs.sum())
 
@@ -340,7 +344,7 @@ class KVCache:
         shape = batch_size, cfg.num_heads, cfg.context_length, cfg.head_dim
         self.layers = [_LayerCache(shape, model.head.weight) for _ in range(cfg.num_layers)]
     def __len__(self): return self.layers[0].size
-    def __bool__(self): return True
+    def __bool__(self): return True         # an empty cache is still a cache
 
 # %% ../nbs/02_model.ipynb #793f1703
 @torch.no_grad()

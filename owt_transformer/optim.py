@@ -28,9 +28,11 @@ def cross_entropy(logits:Tensor, targets:Tensor)->Tensor:
     return F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
 
 # %% ../nbs/03_optim.ipynb #b7820a94
-def perplexity(nats:float)->float:
-    "Nats a token to an effective number of choices."
-    return math.exp(nats)
+def perplexity(
+    nats:float      # a token
+)->float:
+    "An effective number of choices; infinite where it exceeds what a float can hold."
+    return math.exp(nats) if nats < 700 else math.inf
 
 def bits_per_byte(
     nats:float,     # in all, over some text

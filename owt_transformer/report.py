@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'COLORS', 'write_metrics', 'read_metrics', 'Run', 'load_run', 'load_runs', 'corpus_color', 'plot_run',
-           'plot_comparison', 'comparison']
+           'plot_comparison', 'evaluated', 'label_ends', 'comparison']
 
 # %% ../nbs/04b_report.ipynb #af816ee9
 import csv, json, math
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 # %% ../nbs/04b_report.ipynb #62fb0e14
 from .files import InputError, atomic_write
@@ -20,7 +21,7 @@ from .files import InputError, atomic_write
 COLUMNS = {
     'step': 'steps done',
     'tokens': 'tokens trained on',
-    'seconds': 'seconds of training, without evaluations and checkpoints',
+    'seconds': 'seconds of training, without compilation, evaluations and checkpoints',
     'learning_rate': 'of the last step',
     'train_loss': 'nats a token, mean since the row before',
     'grad_norm': 'length of the joint gradient before clipping, last step',
@@ -111,17 +112,34 @@ def plot_comparison(
         if column == 'valid_bits_per_byte':
             for run in runs:
                 if run.summary.get('floor'): ax.axhline(run.summary['floor']['valid'], color=corpus_color(run.corpus), ls=':', lw=1)
-        _axes(ax, xlabel=f'{x}', ylabel=f'validation loss ({label})', ylim=0)
-        ax.margins(x=.15)
+        _axes(ax, xlabel=x, ylabel=f'validation loss ({label})', ylim=0)
+        ax.xaxis.set_major_formatter(EngFormatter(sep=''))
+        label_ends(ax, {r.name: (*evaluated(r, x, column), corpus_color(r.corpus)) for r in runs})
     return fig
 
-def _curve(ax, run, x, column):
-    done = ~np.isnan(run.metrics[column])
-    xs, ys = run.metrics[x][done], run.metrics[column][done]
-    ax.plot(xs, ys, 'o-', ms=3, color=corpus_color(run.corpus))
-    ax.annotate(f'{run.name} {ys[-1]:.2f}', (xs[-1], ys[-1]), xytext=(-4, 6), textcoords='offset points', ha='right', color=corpus_color(run.corpus))
+def evaluated(
+    run:Run,
+    x:str,                          # a column
+    y:str                           # a column that evaluations fill
+)->tuple[np.ndarray,np.ndarray]:    # both, at the rows that have an evaluation
+    "A validation curve."
+    done = ~np.isnan(run.metrics[y])
+    return run.metrics[x][done], run.metrics[y][done]
 
-# %% ../nbs/04b_report.ipynb #5565adf6
+def _curve(ax, run, x, column): ax.plot(*evaluated(run, x, column), 'o-', ms=3, color=corpus_color(run.corpus))
+
+# %% ../nbs/04b_report.ipynb #cf1ced7a
+def label_ends(
+    ax,
+    curves:dict     # name -> (x values, y values, color)
+):
+    "Write each name and last value beside the end of its curve; names that would touch are pushed apart."
+    (low, high), last = ax.get_ylim(), -math.inf
+    for name, (xs, ys, color) in sorted(curves.items(), key=lambda c: c[1][1][-1]):
+        last = max(ys[-1], last + .055*(high-low))
+        ax.annotate(f'{name} {ys[-1]:.2f}', (xs[-1], last), xytext=(7, 0), textcoords='offset points', va='center', color=color, annotation_clip=False)
+
+# %% ../nbs/04b_report.ipynb #9aad6934
 def comparison(
     runs:list[Run]
 )->str:             # a Markdown table, one row for each run
