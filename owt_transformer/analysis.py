@@ -14,12 +14,13 @@ from itertools import chain
 from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 # %% ../nbs/05_analysis.ipynb #a77097da
 from .data import Prepared, iter_documents, token_bytes
 from .files import InputError, atomic_write
 from .model import Transformer, generate
-from .report import Run, comparison, corpus_color, load_run, load_runs, plot_comparison, _axes
+from .report import Run, comparison, corpus_color, evaluated, label_ends, load_run, load_runs, plot_comparison, style_axes
 from .tokenizer import END_OF_TEXT, Tokenizer, split_words, to_bytes
 from .train import load_model
 
@@ -59,13 +60,15 @@ def plot_against(
 ):
     "Validation curves of runs: thin for each seed, the name once for each corpus."
     ax = ax or Figure(figsize=(5, 3.4), layout='constrained').subplots()
-    for corpus, group in by_corpus(runs).items():
-        for run in group:
-            done = ~np.isnan(run.metrics[y])
-            xs, ys = axis(run, x)[done], run.metrics[y][done]
-            ax.plot(xs, ys, color=corpus_color(corpus), lw=1, alpha=.8)
-        ax.annotate(corpus, (xs[-1], ys[-1]), xytext=(0, 7), textcoords='offset points', ha='right', color=corpus_color(corpus))
-    _axes(ax, xlabel=AXES[x], ylabel=f'validation loss ({label})', ylim=0)
+    style_axes(ax, xlabel=AXES[x], ylabel=f'validation loss ({label})')
+    ax.xaxis.set_major_formatter(EngFormatter(sep=''))
+    last = {}
+    for run in runs:
+        done, ys = ~np.isnan(run.metrics[y]), evaluated(run, 'step', y)[1]
+        ax.plot(axis(run, x)[done], ys, color=corpus_color(run.corpus), lw=1, alpha=.8)
+        last[run.corpus] = axis(run, x)[done], ys, corpus_color(run.corpus)
+    ax.set_ylim(0)
+    label_ends(ax, last)
     return ax.figure
 
 # %% ../nbs/05_analysis.ipynb #b34eb4d0

@@ -68,7 +68,8 @@ class Setup:
 def device_name(device:torch.device)->str:
     "What the device calls itself."
     if device.type != 'cpu': return torch.cuda.get_device_name(device) if device.type == 'cuda' else device.type
-    return f'{_cpu_name()}, {torch.get_num_threads()} threads'
+    n = torch.get_num_threads()
+    return f'{_cpu_name()}, {n} thread{"s"*(n > 1)}'
 
 def _cpu_name():
     with contextlib.suppress(OSError):          # Linux tells the model; other systems tell the architecture at least
