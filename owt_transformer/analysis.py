@@ -24,7 +24,7 @@ from .report import Run, comparison, corpus_color, evaluated, label_ends, load_r
 from .tokenizer import END_OF_TEXT, Tokenizer, split_words, to_bytes
 from .train import load_model
 
-# %% ../nbs/05_analysis.ipynb #2ef7f9c0
+# %% ../nbs/05_analysis.ipynb #7023268b
 def by_corpus(runs:list[Run])->dict[str,list[Run]]:
     "Runs grouped by their corpus, in order of appearance."
     groups = {}
@@ -39,7 +39,7 @@ def spread(
     values = np.array([r.summary[key] for r in runs])
     return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
-# %% ../nbs/05_analysis.ipynb #d327f36b
+# %% ../nbs/05_analysis.ipynb #09232866
 AXES = {'steps': 'steps', 'tokens': 'tokens', 'seconds': 'seconds of training', 'flops': 'floating-point operations'}
 
 def axis(
@@ -71,7 +71,7 @@ def plot_against(
     label_ends(ax, last)
     return ax.figure
 
-# %% ../nbs/05_analysis.ipynb #b34eb4d0
+# %% ../nbs/05_analysis.ipynb #9da62de7
 def gap(
     hard:tuple[float,float],    # (nats a token, bytes a token) of the harder corpus
     easy:tuple[float,float]     # the same of the easier one
@@ -81,7 +81,7 @@ def gap(
     text = loss/length
     return dict(loss=loss, text=text, length=length, text_share=math.log(text)/math.log(loss), length_share=math.log(length)/math.log(loss))
 
-# %% ../nbs/05_analysis.ipynb #562f6512
+# %% ../nbs/05_analysis.ipynb #31f51ece
 def compressed_bits(
     data:bytes      # a text
 )->float:           # bits a byte
@@ -104,7 +104,7 @@ def word_coverage(
     "How much of a text its commonest words cover."
     return sum(c for _,c in words.most_common(n))/words.total()
 
-# %% ../nbs/05_analysis.ipynb #3fe512fd
+# %% ../nbs/05_analysis.ipynb #fd85afec
 def count_text_words(path:str|Path)->Counter:
     "The words of a corpus: runs of letters as the tokenizer cuts them, in lower case."
     words = chain.from_iterable(map(split_words, iter_documents(path)))
@@ -122,7 +122,7 @@ def baselines(
     return dict(lzma_bits_per_byte=compressed_bits(text), unigram_bits_per_byte=unigram_bits(data.train, data.valid, sizes),
         words=words.total(), distinct_words=len(words), coverage_1000=word_coverage(words), median_document_bytes=float(np.median(lengths)))
 
-# %% ../nbs/05_analysis.ipynb #ed870277
+# %% ../nbs/05_analysis.ipynb #c80c0000
 PROMPTS = ['', 'Once upon a time', 'The government said']     # the empty prompt begins a document
 TEMPERATURES = [0., .5, .8, 1., 1.2]
 
@@ -152,7 +152,7 @@ def sample_table(
         if samples[0]['prompt'] == prompt: rows.append([f"{samples[0]['temperature']:g}", *(f"**{clean(prompt)}** {clean(s['text'])}" if prompt else clean(s['text']) for s in samples)])
     return ''.join('| ' + ' | '.join(row) + ' |\n' for row in rows)
 
-# %% ../nbs/05_analysis.ipynb #e3cd1f68
+# %% ../nbs/05_analysis.ipynb #fbef0cbf
 def record_run(
     folder:str|Path,            # of a finished run
     dest:str|Path,              # made; what it holds under the same names is replaced

@@ -16,7 +16,7 @@ from fastcore.docments import docments
 from .files import InputError
 from .model import ModelConfig
 
-# %% ../nbs/04a_config.ipynb #2c3378e7
+# %% ../nbs/04a_config.ipynb #ce2b09ee
 @dataclass
 class Config(ModelConfig):
     "Everything that can be chosen about a run; the model's fields come first."
@@ -46,7 +46,7 @@ class Config(ModelConfig):
     dtype:str='auto'                    # float32 or bfloat16 for the matrix products; auto: bfloat16 where the GPU has it
     compile:str='auto'                  # yes, no; auto: yes on a CUDA GPU
 
-# %% ../nbs/04a_config.ipynb #ce2b09ee
+# %% ../nbs/04a_config.ipynb #13f9e859
 @patch(as_prop=True)
 def tokens(self:Config)->int: return self.batch_size*self.context_length*self.max_iters
 
@@ -79,7 +79,7 @@ def check(self:Config):
 def _check_name(name):
     if name in ('', '.', '..') or Path(name).name != name: raise InputError(f'name={name!r} must be a plain folder name without slashes, such as my-run')
 
-# %% ../nbs/04a_config.ipynb #6551bdb5
+# %% ../nbs/04a_config.ipynb #1e61da62
 def _full(): return dict(tinystories=[Config(name='tinystories', corpus='tinystories', vocab_size=10_000)],
                          owt=[Config(name='owt', corpus='owt', vocab_size=32_000)])
 
@@ -101,7 +101,7 @@ PRESETS = {
     'owt': lambda: _full()['owt'],
 }
 
-# %% ../nbs/04a_config.ipynb #3d2002be
+# %% ../nbs/04a_config.ipynb #07e73304
 def did_you_mean(name:str, known)->str:
     "A suggestion to append to an error: the nearest name, or the list."
     near = difflib.get_close_matches(name, known, n=1)
@@ -124,7 +124,7 @@ def from_dict(
         if k not in types: raise InputError(f'{k!r} is not a field of the configuration: {did_you_mean(k, types)}')
     return replace(base, **{k: _typed(k, v, types[k]) for k,v in values.items()})
 
-# %% ../nbs/04a_config.ipynb #5d52772c
+# %% ../nbs/04a_config.ipynb #d1bf0274
 def load_configs(
     what:str            # name of a preset, or path of a JSON file
 )->list[Config]:        # the runs of the experiment
@@ -140,7 +140,7 @@ def load_configs(
     shared = {k: v for k,v in values.items() if k != 'runs'} if 'runs' in values else {}
     return [from_dict(shared | r) for r in runs]
 
-# %% ../nbs/04a_config.ipynb #d07c78cc
+# %% ../nbs/04a_config.ipynb #eed05a2b
 class _Parser(argparse.ArgumentParser):
     def error(self, message): raise InputError(message[0].lower() + message[1:] + ': see --help')
 
@@ -169,7 +169,7 @@ def _hyphens(arg):
     flag, eq, value = arg.partition('=')
     return flag.replace('_', '-') + eq + value if flag.startswith('--') else arg
 
-# %% ../nbs/04a_config.ipynb #eed05a2b
+# %% ../nbs/04a_config.ipynb #023c55a9
 @dataclass
 class Args:
     "What the command line asks for."

@@ -18,7 +18,7 @@ from fastcore.basics import patch
 # %% ../nbs/02_model.ipynb #b365523d
 from .files import InputError
 
-# %% ../nbs/02_model.ipynb #e76fa9cd
+# %% ../nbs/02_model.ipynb #0c473237
 @dataclass
 class ModelConfig:
     "The shape of a Transformer and its ablations."
@@ -38,7 +38,7 @@ class ModelConfig:
     @property
     def head_dim(self)->int: return self.d_model//self.num_heads
 
-# %% ../nbs/02_model.ipynb #0c473237
+# %% ../nbs/02_model.ipynb #0b411573
 _CHOICES = dict(position=('rope','none'), norm=('pre','post','none'), ffn=('swiglu','silu'))
 
 @patch
@@ -57,7 +57,7 @@ def check(self:ModelConfig):
         if getattr(self, field) not in allowed: raise InputError(f'{field}={getattr(self, field)!r} is not known: choose from {", ".join(allowed)}')
     return self
 
-# %% ../nbs/02_model.ipynb #755d0f19
+# %% ../nbs/02_model.ipynb #0d888312
 def init_normal(
     weight:Tensor,      # filled in place
     std:float           # standard deviation before the cut at 3 of them
@@ -75,7 +75,7 @@ def linear(
     init_normal(layer.weight, std=(2/(d_in+d_out))**.5)
     return layer
 
-# %% ../nbs/02_model.ipynb #2e4d73f4
+# %% ../nbs/02_model.ipynb #39264158
 def rms_norm(
     x:Tensor,           # [..., C]
     gain:Tensor,        # [C]
@@ -85,7 +85,7 @@ def rms_norm(
     x32 = x.float()
     return (x32 * (x32.square().mean(-1, keepdim=True) + eps).rsqrt() * gain).to(x.dtype)
 
-# %% ../nbs/02_model.ipynb #d492a748
+# %% ../nbs/02_model.ipynb #d8c12796
 class RMSNorm(nn.Module):
     "RMSNorm with a learnt gain that starts at 1; torch's fused operation."
     def __init__(self, d_model:int, eps:float=1e-5):
@@ -93,7 +93,7 @@ class RMSNorm(nn.Module):
         self.weight, self.eps = nn.Parameter(torch.ones(d_model)), eps
     def forward(self, x): return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
 
-# %% ../nbs/02_model.ipynb #e45a98f0
+# %% ../nbs/02_model.ipynb #68c84e8d
 def rope_table(
     T:int,                  # positions
     head_dim:int,           # channels of a head, even
@@ -104,7 +104,7 @@ def rope_table(
     angle = torch.outer(torch.arange(T).double(), speed)                  # [T, head_dim/2]
     return angle.cos().float(), angle.sin().float()
 
-# %% ../nbs/02_model.ipynb #a04f54f2
+# %% ../nbs/02_model.ipynb #abffd4c5
 def rope(
     x:Tensor,           # queries or keys [B, H, T, D]
     cos:Tensor,         # [T, D/2]
@@ -114,7 +114,7 @@ def rope(
     a, b = x.float().unflatten(-1, (-1, 2)).unbind(-1)                          # each [B, H, T, D/2]
     return torch.stack([a*cos - b*sin, a*sin + b*cos], -1).flatten(-2).type_as(x)
 
-# %% ../nbs/02_model.ipynb #9455d65b
+# %% ../nbs/02_model.ipynb #e8be8a1b
 def attention(
     q:Tensor,           # queries [B, H, T, D]
     k:Tensor,           # keys    [B, H, S, D]; S >= T, the queries are the last T positions
@@ -132,7 +132,7 @@ def causal_mask(
     "Each position sees itself and what came before."
     return torch.ones(T, S, dtype=torch.bool, device=device).tril(S-T)
 
-# %% ../nbs/02_model.ipynb #9eba4091
+# %% ../nbs/02_model.ipynb #07bdd5aa
 class Attention(nn.Module):
     "Multi-head causal self-attention with rotary positions."
     def __init__(self, cfg:ModelConfig):
@@ -151,7 +151,7 @@ class Attention(nn.Module):
         if T == S: return F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=causal_mask(T, S, q.device))
 
-# %% ../nbs/02_model.ipynb #a19945ef
+# %% ../nbs/02_model.ipynb #8d7d7eea
 def swiglu(
     x:Tensor,           # [..., C]
     w1:Tensor,          # the gate    [d_ff, C]
@@ -162,7 +162,7 @@ def swiglu(
     gate = x @ w1.T
     return (gate * gate.sigmoid() * (x @ w3.T)) @ w2.T
 
-# %% ../nbs/02_model.ipynb #8d7d7eea
+# %% ../nbs/02_model.ipynb #943a2ec3
 class SwiGLU(nn.Module):
     "Gated feed-forward network; gate and content in one matrix."
     def __init__(self, cfg:ModelConfig):
@@ -182,7 +182,7 @@ class SiLU(nn.Module):
 
 FEED_FORWARD = {'swiglu': SwiGLU, 'silu': SiLU}
 
-# %% ../nbs/02_model.ipynb #8abbb2b4
+# %% ../nbs/02_model.ipynb #8ea6ec1b
 class Block(nn.Module):
     "Attention, then feed-forward, each added to the residual stream."
     def __init__(self, cfg:ModelConfig):
@@ -201,7 +201,7 @@ class Block(nn.Module):
         x = x + self.attention(x, cos, sin, cache)
         return x + self.ffn(x)
 
-# %% ../nbs/02_model.ipynb #dfba13e0
+# %% ../nbs/02_model.ipynb #92f46cf7
 class Transformer(nn.Module):
     "Token ids to logits: embedding, blocks, norm, head."
     def __init__(self, cfg:ModelConfig):
@@ -230,7 +230,7 @@ class Transformer(nn.Module):
     )->Tensor:                  # logits [B, T, V]
         return self.head(self.hidden(ids, cache))
 
-# %% ../nbs/02_model.ipynb #7e395ede
+# %% ../nbs/02_model.ipynb #2e9941f2
 def _to_halves(w, heads):
     "Reorder rows from neighbouring pairs (0,1),(2,3),… to halves (0,d/2),(1,d/2+1),…"
     return w.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2)
@@ -239,7 +239,7 @@ def _to_pairs(w, heads):
     "The inverse of `_to_halves`."
     return w.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
 
-# %% ../nbs/02_model.ipynb #c11c2eb8
+# %% ../nbs/02_model.ipynb #63fd1628
 def llama_config(cfg:ModelConfig)->dict:
     "Arguments for `transformers.LlamaConfig` that describe the same architecture."
     if (cfg.position, cfg.norm, cfg.ffn) != ('rope', 'pre', 'swiglu'): raise InputError('only the unablated architecture (rope, pre, swiglu) is a Llama')
@@ -253,7 +253,7 @@ _INNER = {'norm1.weight': 'input_layernorm.weight', 'norm2.weight': 'post_attent
           'attention.out.weight': 'self_attn.o_proj.weight', 'ffn.w2.weight': 'mlp.down_proj.weight'}
 _QKV, _GATED = [f'self_attn.{c}_proj.weight' for c in 'qkv'], ['mlp.gate_proj.weight', 'mlp.up_proj.weight']
 
-# %% ../nbs/02_model.ipynb #63fd1628
+# %% ../nbs/02_model.ipynb #f747eb3f
 def to_llama(model:Transformer)->dict[str,Tensor]:
     "The weights under the names and in the layout of `transformers`' Llama."
     llama_config(model.cfg)         # refuses what is not a Llama
@@ -285,7 +285,7 @@ def from_llama(
     model.load_state_dict(own)
     return model
 
-# %% ../nbs/02_model.ipynb #afeb385d
+# %% ../nbs/02_model.ipynb #d8d2b157
 def parameter_ledger(cfg:ModelConfig)->dict[str,int]:
     "Parameters by part."
     C, L, gains = cfg.d_model, cfg.num_layers, {'pre': 2*cfg.num_layers+1, 'post': 2*cfg.num_layers, 'none': 0}[cfg.norm]
@@ -305,7 +305,7 @@ def flops_ledger(
     flops = {part: 2*params[part]*times for part in ('qkv', 'attention output', 'feed-forward')}
     return flops | {'attention': 4*cfg.d_model*seen*cfg.num_layers*times, 'head': 2*cfg.vocab_size*cfg.d_model*times}
 
-# %% ../nbs/02_model.ipynb #ae61e48b
+# %% ../nbs/02_model.ipynb #2befe74c
 def next_probs(
     logits:Tensor,              # [V], of the last position
     temperature:float=1.,       # 0: always the likeliest token
@@ -324,7 +324,7 @@ def next_probs(
     probs = torch.where(keep, probs, 0.)
     return torch.zeros_like(probs).scatter(0, order, probs/probs.sum())
 
-# %% ../nbs/02_model.ipynb #2befe74c
+# %% ../nbs/02_model.ipynb #793f1703
 class _LayerCache:
     "Keys and values of one layer `[B, H, S, D]`, in a buffer that is filled from the left."
     def __init__(self, shape, like): self.k, self.v, self.size = like.new_zeros(shape), like.new_zeros(shape), 0
@@ -346,7 +346,7 @@ class KVCache:
     def __len__(self): return self.layers[0].size
     def __bool__(self): return True         # an empty cache is still a cache
 
-# %% ../nbs/02_model.ipynb #793f1703
+# %% ../nbs/02_model.ipynb #c2ac0a7c
 @torch.no_grad()
 def generate(
     model:Transformer,              # reads and predicts

@@ -13,7 +13,7 @@ import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 
-# %% ../nbs/03_optim.ipynb #b9a0bc53
+# %% ../nbs/03_optim.ipynb #f9fbe358
 def cross_entropy_plain(
     logits:Tensor,      # [..., V]
     targets:Tensor      # int64 [...]: the tokens that came
@@ -27,7 +27,7 @@ def cross_entropy(logits:Tensor, targets:Tensor)->Tensor:
     "`cross_entropy_plain` through torch's fused operation."
     return F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
 
-# %% ../nbs/03_optim.ipynb #b7820a94
+# %% ../nbs/03_optim.ipynb #c0d824f9
 def perplexity(
     nats:float      # a token
 )->float:
@@ -41,7 +41,7 @@ def bits_per_byte(
     "All nats spent on a text, in bits for each of its bytes."
     return nats/math.log(2)/n_bytes
 
-# %% ../nbs/03_optim.ipynb #2075f9a3
+# %% ../nbs/03_optim.ipynb #a85fb8c3
 def clip_grad_norm_plain(
     parameters:Iterable[nn.Parameter],
     max_norm:float              # largest length of the joint gradient
@@ -56,7 +56,7 @@ def clip_grad_norm(parameters:Iterable[nn.Parameter], max_norm:float)->Tensor:
     "`clip_grad_norm_plain` through torch's batched operation; no host synchronisation."
     return nn.utils.clip_grad_norm_(parameters, max_norm)
 
-# %% ../nbs/03_optim.ipynb #b43003ff
+# %% ../nbs/03_optim.ipynb #57217fc9
 class AdamW(torch.optim.Optimizer):
     "Adam with decoupled weight decay, the readable way."
     def __init__(self, params, lr:float=1e-3, betas:tuple[float,float]=(.9,.999), eps:float=1e-8, weight_decay:float=.01):
@@ -79,7 +79,7 @@ class AdamW(torch.optim.Optimizer):
         p.mul_(1 - lr*weight_decay)
         p.sub_(lr * m_hat/(v_hat.sqrt() + eps))
 
-# %% ../nbs/03_optim.ipynb #5575ffb7
+# %% ../nbs/03_optim.ipynb #39ffff3b
 def parameter_groups(
     model:nn.Module,
     weight_decay:float      # for the matrices; everything else gets none
@@ -99,7 +99,7 @@ def make_optimizer(
     "torch's fused AdamW with the right groups."
     return torch.optim.AdamW(parameter_groups(model, weight_decay), lr=lr, betas=betas, eps=eps, fused=True)
 
-# %% ../nbs/03_optim.ipynb #3417b307
+# %% ../nbs/03_optim.ipynb #9779590d
 def cosine_lr(
     step:int,               # from 0
     max_lr:float,           # reached at the last warmup step

@@ -17,7 +17,7 @@ from matplotlib.ticker import EngFormatter
 # %% ../nbs/04b_report.ipynb #62fb0e14
 from .files import InputError, atomic_write
 
-# %% ../nbs/04b_report.ipynb #83845cfc
+# %% ../nbs/04b_report.ipynb #85b86588
 COLUMNS = {
     'step': 'steps done',
     'tokens': 'tokens trained on',
@@ -41,7 +41,7 @@ def read_metrics(path:str|Path)->dict[str,np.ndarray]:
     with open(path, newline='', encoding='utf-8') as f: rows = list(csv.DictReader(f))
     return {c: np.array([float(r[c]) if r[c] else math.nan for r in rows]) for c in COLUMNS}
 
-# %% ../nbs/04b_report.ipynb #6b4ac657
+# %% ../nbs/04b_report.ipynb #0057310f
 @dataclass
 class Run:
     "A run as it was recorded."
@@ -72,7 +72,7 @@ def load_runs(
     "All finished runs in a folder."
     return [load_run(p.parent) for p in sorted(Path(folder).rglob('summary.json'))]
 
-# %% ../nbs/04b_report.ipynb #0cd0eea0
+# %% ../nbs/04b_report.ipynb #9f8f5c61
 COLORS = dict(stories='#0072B2', web='#D55E00')
 
 def corpus_color(corpus:str)->str:
@@ -100,7 +100,7 @@ def plot_run(
     ax.legend(frameon=False)
     return fig
 
-# %% ../nbs/04b_report.ipynb #877a3a83
+# %% ../nbs/04b_report.ipynb #cf1ced7a
 def plot_comparison(
     runs:list[Run],
     x:str='tokens',         # column for the horizontal axis
@@ -130,7 +130,7 @@ def evaluated(
 
 def _curve(ax, run, x, column): ax.plot(*evaluated(run, x, column), 'o-', ms=3, color=corpus_color(run.corpus))
 
-# %% ../nbs/04b_report.ipynb #cf1ced7a
+# %% ../nbs/04b_report.ipynb #d4d3cf1e
 def label_ends(
     ax,
     curves:dict     # name -> (x values, y values, color)
@@ -141,7 +141,7 @@ def label_ends(
         last = max(ys[-1], last + .055*(high-low))
         ax.annotate(f'{name} {ys[-1]:.2f}', (xs[-1], last), xytext=(7, 0), textcoords='offset points', va='center', color=color, annotation_clip=False)
 
-# %% ../nbs/04b_report.ipynb #9aad6934
+# %% ../nbs/04b_report.ipynb #4d3ed68b
 def comparison(
     runs:list[Run]
 )->str:             # a Markdown table, one row for each run

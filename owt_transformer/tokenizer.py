@@ -23,7 +23,7 @@ from tokenizers import models
 # %% ../nbs/00_tokenizer.ipynb #174ed33b
 from .files import InputError, atomic_write, check_sha256, read_json, sha256, write_json
 
-# %% ../nbs/00_tokenizer.ipynb #8aa0e42e
+# %% ../nbs/00_tokenizer.ipynb #1ebc52bd
 def merge_pair(
     parts:list,         # a word as a list of pieces: `bytes` (or `str`)
     pair:tuple          # two neighbouring pieces
@@ -35,11 +35,11 @@ def merge_pair(
         else: out.append(parts[i]); i += 1
     return out
 
-# %% ../nbs/00_tokenizer.ipynb #6a8d8821
+# %% ../nbs/00_tokenizer.ipynb #f156d213
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"   # Radford et al. 2019
 split_words = regex.compile(PATTERN).findall   # str -> list[str]; the pieces join to the same text
 
-# %% ../nbs/00_tokenizer.ipynb #e05cca80
+# %% ../nbs/00_tokenizer.ipynb #434aa167
 END_OF_TEXT = '<|endoftext|>'
 
 def split_special(
@@ -51,7 +51,7 @@ def split_special(
     longest_first = sorted(special_tokens, key=len, reverse=True)
     return regex.split('(' + '|'.join(map(regex.escape, longest_first)) + ')', text)
 
-# %% ../nbs/00_tokenizer.ipynb #ac0b0197
+# %% ../nbs/00_tokenizer.ipynb #a5635f12
 def to_bytes(
     text:str        # any string, surrogates included
 )->bytes:
@@ -66,7 +66,7 @@ def from_bytes(
     "The text of `data`, undecodable bytes kept as reserved characters (U+DC80 to U+DCFF)."
     return data.decode('utf-8', 'surrogateescape')
 
-# %% ../nbs/00_tokenizer.ipynb #ecb92c3d
+# %% ../nbs/00_tokenizer.ipynb #96ec1f1e
 def find_chunks(
     path:str|Path,                  # a text file
     separator:bytes,                # chunks end behind an occurrence of this
@@ -88,7 +88,7 @@ def _seek_after(f, separator, pos, total, block=1<<20):
         pos += block
     return total
 
-# %% ../nbs/00_tokenizer.ipynb #5ff79e07
+# %% ../nbs/00_tokenizer.ipynb #cf771aba
 def parallel_map(
     f,                      # a function that can be sent to another process
     items:list,             # its arguments
@@ -100,7 +100,7 @@ def parallel_map(
     context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
     with ProcessPoolExecutor(workers, mp_context=context) as pool: yield from pool.map(f, items)
 
-# %% ../nbs/00_tokenizer.ipynb #2d2423ec
+# %% ../nbs/00_tokenizer.ipynb #97b13e85
 def read_chunk(
     path:str|Path,  # a text file
     start:int,      # byte offset of the first byte
@@ -129,7 +129,7 @@ def count_words(
     for counts in parallel_map(partial(_count_chunk, path, special), chunks, workers): total.update(counts)
     return Counter({to_bytes(w): n for w,n in total.items()})
 
-# %% ../nbs/00_tokenizer.ipynb #b8653f03
+# %% ../nbs/00_tokenizer.ipynb #cfcbd7f7
 def best_pair(counts:Counter)->tuple[bytes,bytes]:
     "The most frequent pair; of several, the lexicographically greatest."
     return max(counts, key=lambda pair: (counts[pair], pair))
@@ -144,7 +144,7 @@ def count_pairs(
         for pair in zip(pieces[word], pieces[word][1:]): counts[pair] += n
     return counts
 
-# %% ../nbs/00_tokenizer.ipynb #3cf0d21b
+# %% ../nbs/00_tokenizer.ipynb #5ad21a78
 def train_bpe_plain(
     words:dict[bytes,int],          # from `count_words`
     vocab_size:int,                 # tokens in all: 256 bytes + merges + special tokens
@@ -161,7 +161,7 @@ def train_bpe_plain(
         pieces = {w: merge_pair(p, pair) for w,p in pieces.items()}
     return dict(enumerate(tokens + special)), merges
 
-# %% ../nbs/00_tokenizer.ipynb #5ad21a78
+# %% ../nbs/00_tokenizer.ipynb #ea11618f
 def _check_vocab_size(vocab_size, special):
     least = 256 + len(special)
     if not least <= vocab_size <= 1<<16:
@@ -170,14 +170,14 @@ def _check_vocab_size(vocab_size, special):
     if len(set(special)) < len(special) or b'' in special:
         raise InputError(f'special_tokens={special}: each must be a different, non-empty string, so remove the repeated or empty one')
 
-# %% ../nbs/00_tokenizer.ipynb #21f0ee6e
+# %% ../nbs/00_tokenizer.ipynb #ef35e376
 _FLIP = bytes(range(255, -1, -1))
 
 def _descending(piece:bytes)->str:
     "A sort key that puts byte strings in reverse order."
     return piece.translate(_FLIP).decode('latin-1') + '\u0100'
 
-# %% ../nbs/00_tokenizer.ipynb #d465d3d5
+# %% ../nbs/00_tokenizer.ipynb #ff3084d8
 class _PairBook:
     "Counts of neighbouring pieces over all words, kept up to date merge by merge."
     def __init__(self, words):
@@ -197,7 +197,7 @@ class _PairBook:
             if sign > 0: self.where[pair].add(i)
         return pairs
 
-# %% ../nbs/00_tokenizer.ipynb #ff3084d8
+# %% ../nbs/00_tokenizer.ipynb #d18c5c77
 @patch
 def pop(self:_PairBook):
     "The best pair that still occurs, or None: stale entries are thrown away."
@@ -217,7 +217,7 @@ def merge(self:_PairBook, pair):
         if self.counts[p] > 0: heapq.heappush(self.heap, self._entry(p))
         else: del self.counts[p]
 
-# %% ../nbs/00_tokenizer.ipynb #821d7809
+# %% ../nbs/00_tokenizer.ipynb #e7d76a7b
 def train_bpe_words(
     words:dict[bytes,int],          # from `count_words`
     vocab_size:int,                 # tokens in all: 256 bytes + merges + special tokens
@@ -233,7 +233,7 @@ def train_bpe_words(
         book.merge(pair)
     return dict(enumerate(tokens + special)), merges
 
-# %% ../nbs/00_tokenizer.ipynb #04bf91a6
+# %% ../nbs/00_tokenizer.ipynb #3ce8195a
 def train_bpe(
     input_path:str|Path,                # a text file; need not be UTF-8
     vocab_size:int,                     # tokens in all: 256 bytes + merges + special tokens, at most 65,536
@@ -245,7 +245,7 @@ def train_bpe(
     _check_vocab_size(vocab_size, [s.encode() for s in special])
     return train_bpe_words(count_words(input_path, special, workers), vocab_size, special)
 
-# %% ../nbs/00_tokenizer.ipynb #3ce8195a
+# %% ../nbs/00_tokenizer.ipynb #6bcb5438
 def bpe_merge(
     word:bytes,                             # one pre-tokenised word
     ranks:dict[tuple[bytes,bytes],int]      # merge -> when it was learnt, 0 first
@@ -258,7 +258,7 @@ def bpe_merge(
         parts = merge_pair(parts, pair)
     return parts
 
-# %% ../nbs/00_tokenizer.ipynb #6bcb5438
+# %% ../nbs/00_tokenizer.ipynb #ab6b4fcd
 def byte_alphabet()->dict[int,str]:
     "GPT-2's lending of a printable character to each of the 256 bytes (Radford et al. 2019)."
     printable = [*range(ord('!'), ord('~')+1), *range(ord('¡'), ord('¬')+1), *range(ord('®'), ord('ÿ')+1)]
@@ -270,7 +270,7 @@ _TO_BYTE = {c: b for b,c in _TO_CHAR.items()}
 def _chars(data:bytes)->str: return ''.join(map(_TO_CHAR.__getitem__, data))
 def _unchars(text:str)->bytes: return bytes(map(_TO_BYTE.__getitem__, text))
 
-# %% ../nbs/00_tokenizer.ipynb #02ca29cb
+# %% ../nbs/00_tokenizer.ipynb #53797145
 class _WordCache(dict):
     "word (`str`) -> token ids; asks `encode_word` for what is missing and remembers at most `limit` words."
     def __init__(self, encode_word, limit=500_000): self.encode_word, self.limit = encode_word, limit
@@ -279,7 +279,7 @@ class _WordCache(dict):
         if len(self) < self.limit: self[word] = ids
         return ids
 
-# %% ../nbs/00_tokenizer.ipynb #743016bc
+# %% ../nbs/00_tokenizer.ipynb #5a1ccec4
 class Tokenizer:
     "Byte-level BPE: text to token ids and back."
     def __init__(self,
@@ -301,7 +301,7 @@ class Tokenizer:
     def __len__(self): return max(self.vocab)+1
     def _encode_word(self, word): return [t.id for t in self._model.tokenize(_chars(to_bytes(word)))]
 
-# %% ../nbs/00_tokenizer.ipynb #7e2feab4
+# %% ../nbs/00_tokenizer.ipynb #f2acfc2f
 @patch
 def _strings(self:Tokenizer):
     "token in lent characters -> id; special tokens stand for themselves."
@@ -323,7 +323,7 @@ def _check(self:Tokenizer):
     if len(self.ids) < len(self.vocab): raise InputError('vocab holds the same bytes under two ids: each token must be unique')
     if len(self) > 1<<16: raise InputError(f'vocab has {len(self):,} ids: at most 65,536 fit in 16 bits')
 
-# %% ../nbs/00_tokenizer.ipynb #5a1ccec4
+# %% ../nbs/00_tokenizer.ipynb #e33042ba
 @patch
 def encode(self:Tokenizer,
     text:str            # any text; special tokens in it are recognised
@@ -353,7 +353,7 @@ def decode(self:Tokenizer,
     try: return b''.join([self.vocab[int(i)] for i in ids]).decode('utf-8', errors)
     except KeyError as e: raise InputError(f'token id {e} is not in the vocabulary: ids go from 0 to {len(self)-1}') from None
 
-# %% ../nbs/00_tokenizer.ipynb #6e875072
+# %% ../nbs/00_tokenizer.ipynb #a66b6051
 @patch
 def encode_iterable(self:Tokenizer,
     pieces:Iterable[str]    # text in any pieces, read lazily
@@ -373,7 +373,7 @@ def _seam(special_tokens):
     first = ''.join(regex.escape(s[0]) for s in special_tokens)
     return regex.compile(rf'(?r)(?<=\S)\s(?=\S)|\s(?=[^\s{first}])')
 
-# %% ../nbs/00_tokenizer.ipynb #2ca3c057
+# %% ../nbs/00_tokenizer.ipynb #7a433316
 @patch
 def save(self:Tokenizer,
     folder:str|Path     # made if missing; its vocab.json, merges.txt and meta.json are replaced
@@ -388,7 +388,7 @@ def save(self:Tokenizer,
 @patch
 def _fingerprints(self:Tokenizer, folder): return {name: sha256(folder/name) for name in ('vocab.json', 'merges.txt')}
 
-# %% ../nbs/00_tokenizer.ipynb #64f9d930
+# %% ../nbs/00_tokenizer.ipynb #37764f05
 @patch(cls_method=True)
 def from_files(cls:Tokenizer,
     vocab_path:str|Path,                    # GPT-2 style vocab.json
@@ -412,7 +412,7 @@ def load(cls:Tokenizer,
     for name, expected in meta['files'].items(): check_sha256(folder/name, expected)
     return cls.from_files(folder/'vocab.json', folder/'merges.txt', meta['special_tokens'])
 
-# %% ../nbs/00_tokenizer.ipynb #7a433316
+# %% ../nbs/00_tokenizer.ipynb #1e1f5c11
 @patch
 def to_dict(self:Tokenizer)->dict:
     "Everything in plain Python values."
@@ -425,7 +425,7 @@ def from_dict(cls:Tokenizer, d:dict)->Tokenizer:
     data = lambda s: s.encode('latin-1')
     return cls({i: data(s) for i,s in d['vocab']}, [(data(a), data(b)) for a,b in d['merges']], d['special_tokens'])
 
-# %% ../nbs/00_tokenizer.ipynb #9198c21e
+# %% ../nbs/00_tokenizer.ipynb #d9fbc5b8
 @patch
 def to_hf(self:Tokenizer):
     "The same tokenizer as a `tokenizers.Tokenizer`; its `save(path)` writes `tokenizer.json`."

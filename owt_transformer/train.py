@@ -27,7 +27,7 @@ from .optim import bits_per_byte, clip_grad_norm, cosine_lr, cross_entropy, make
 from .report import comparison, load_run, plot_comparison, plot_run, write_metrics
 from .tokenizer import END_OF_TEXT, Tokenizer
 
-# %% ../nbs/04_train.ipynb #0c67e2a2
+# %% ../nbs/04_train.ipynb #fa196673
 def pick_device(
     name:str='auto'     # auto, cpu, cuda, cuda:1, mps
 )->torch.device:
@@ -40,7 +40,7 @@ def pick_device(
     if not there.get(device.type): raise InputError(f'device={name!r} is not available on this machine: choose auto or cpu')
     return device
 
-# %% ../nbs/04_train.ipynb #3e4db47d
+# %% ../nbs/04_train.ipynb #871bee27
 @dataclass
 class Setup:
     "How to compute: fixed before the first step."
@@ -64,7 +64,7 @@ class Setup:
         "A context in which matrix products have the chosen precision."
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
 
-# %% ../nbs/04_train.ipynb #709aa092
+# %% ../nbs/04_train.ipynb #fc6d0ce7
 def device_name(device:torch.device)->str:
     "What the device calls itself."
     if device.type != 'cpu': return torch.cuda.get_device_name(device) if device.type == 'cuda' else device.type
@@ -91,7 +91,7 @@ def environment(setup:Setup)->dict:
     return dict(owt_transformer=owt_transformer.__version__, commit=commit(), python=platform.python_version(), torch=torch.__version__,
                 numpy=np.__version__, device=device_name(setup.device), precision='bfloat16' if setup.bf16 else 'float32', compiled=setup.compile)
 
-# %% ../nbs/04_train.ipynb #c235c706
+# %% ../nbs/04_train.ipynb #a56cb817
 @dataclass
 class Evaluation:
     "A loss in every unit."
@@ -125,7 +125,7 @@ def evaluate(
         n_bytes.append(sizes[y].sum()); n_tokens += y.numel()
     return Evaluation(torch.stack(nats).cpu().double().sum().item(), n_tokens, torch.stack(n_bytes).sum().item())
 
-# %% ../nbs/04_train.ipynb #120f4b1e
+# %% ../nbs/04_train.ipynb #dba46c8d
 def train_step(
     model:nn.Module,
     optimizer:torch.optim.Optimizer,
@@ -145,7 +145,7 @@ def train_step(
     optimizer.zero_grad(set_to_none=True)
     return loss.detach(), norm
 
-# %% ../nbs/04_train.ipynb #d2514090
+# %% ../nbs/04_train.ipynb #2c53f796
 @dataclass
 class State:
     "Everything that changes during a run."
@@ -166,7 +166,7 @@ class State:
         optimizer = make_optimizer(model, cfg.learning_rate, cfg.weight_decay, (cfg.beta1, cfg.beta2))
         return cls(model, optimizer, loss_sum=torch.zeros((), device=device))
 
-# %% ../nbs/04_train.ipynb #534339ed
+# %% ../nbs/04_train.ipynb #7607afa1
 def content_sha256(obj)->str:
     "Fingerprint of nested dicts, lists, numbers, strings and tensors."
     digest = hashlib.sha256()
@@ -202,7 +202,7 @@ def load_checkpoint(
     if not intact: raise InputError(f'{path} has changed since it was written: {remedy}')
     return content
 
-# %% ../nbs/04_train.ipynb #bc68e77f
+# %% ../nbs/04_train.ipynb #11121916
 @patch
 def to_dict(self:State, cfg:Config)->dict:
     "Everything needed to go on."
@@ -218,7 +218,7 @@ def from_dict(cls:State, content:dict, cfg:Config, device)->State:
     content.pop('config')
     return replace(state, **content | dict(loss_sum=content['loss_sum'].to(device)))
 
-# %% ../nbs/04_train.ipynb #ea569675
+# %% ../nbs/04_train.ipynb #53322d16
 def save_model(path, state:State, cfg:Config, tokenizer:Tokenizer, valid_loss:float):
     "Write a model with its shape and its tokenizer."
     save_checkpoint(path, dict(model=state.model.state_dict(), config=asdict(cfg.model), tokenizer=tokenizer.to_dict(), step=state.step, valid_loss=valid_loss))
@@ -233,7 +233,7 @@ def load_model(
     model.load_state_dict(content['model'])
     return model, Tokenizer.from_dict(content['tokenizer'])
 
-# %% ../nbs/04_train.ipynb #73d252a8
+# %% ../nbs/04_train.ipynb #681818b0
 class StopFlag:
     "Truthy once SIGINT or SIGTERM has come; a second one interrupts at once."
     def __init__(self): self.raised = False
@@ -249,7 +249,7 @@ class StopFlag:
         if self.raised: raise KeyboardInterrupt
         self.raised = True
 
-# %% ../nbs/04_train.ipynb #97e98e9c
+# %% ../nbs/04_train.ipynb #fa806619
 @dataclass
 class Job:
     "A run with everything it works on: made before the loop, not changed by it."
@@ -278,7 +278,7 @@ def evaluate(self:Job, model, max_tokens=None)->Evaluation:
     "Validation loss of a model; all tokens or a fixed subset."
     return evaluate(model, self.valid, self.sizes, self.cfg.batch_size, max_tokens, self.setup)
 
-# %% ../nbs/04_train.ipynb #663f71bd
+# %% ../nbs/04_train.ipynb #206fef83
 @patch
 def loop(self:Job, state:State, bar, stop)->State:
     "Train until the last step, or until `stop` is raised."
@@ -315,7 +315,7 @@ def compiled(self:Job, model):
     model.zero_grad(set_to_none=True)
     return fast
 
-# %% ../nbs/04_train.ipynb #fa806619
+# %% ../nbs/04_train.ipynb #33744ef0
 @patch
 def row(self:Job, state, lr, norm)->dict:
     "A new row of the table: the mean loss since the last one."
@@ -339,7 +339,7 @@ def note(self:Job, state, row):
 @patch
 def save(self:Job, state): save_checkpoint(self.folder/'checkpoints'/'final_checkpoint.pt', state.to_dict(self.cfg))
 
-# %% ../nbs/04_train.ipynb #33744ef0
+# %% ../nbs/04_train.ipynb #e945499c
 class Progress:
     "A progress line: step, loss, learning rate, speed, time left."
     def __init__(self, cfg:Config, state:State, shown:bool=True):
@@ -360,7 +360,7 @@ class Progress:
     def __enter__(self): return self
     def __exit__(self, *exc): self.bar.close()
 
-# %% ../nbs/04_train.ipynb #e945499c
+# %% ../nbs/04_train.ipynb #3addbd39
 _MAY_DIFFER = {'device', 'compile', 'data_dir', 'train_text', 'valid_text', 'workers', 'name', 'sample_tokens',
                'eval_interval', 'eval_tokens', 'log_interval', 'checkpoint_interval'}      # what changes no weight, or is checked by its content
 
@@ -380,7 +380,7 @@ def check_folder(
     differ = [f'{k} ({old.get(k)} there, {v} here)' for k,v in new.items() if k not in _MAY_DIFFER and old.get(k) != v]
     if differ: raise InputError(f'{folder} holds another run; it differs in {", ".join(differ)}: give the same values, or choose another --name')
 
-# %% ../nbs/04_train.ipynb #e71de25f
+# %% ../nbs/04_train.ipynb #3a3a4b4b
 @patch
 def begin(self:Job, resume:bool)->State:
     "The state to start from; writes config.json."
@@ -419,7 +419,7 @@ def finish(self:Job, state:State)->dict:
     with atomic_write(self.folder/'loss_curves.png') as f: plot_run(load_run(self.folder)).savefig(f, dpi=150, format='png')
     return summary
 
-# %% ../nbs/04_train.ipynb #3addbd39
+# %% ../nbs/04_train.ipynb #adce282d
 def train(
     job:Job,                # from `Job.prepare`
     resume:bool=False,      # go on from the folder's checkpoint
@@ -433,7 +433,7 @@ def train(
         job.save(state)
     return job.finish(state) if state.step == cfg.max_iters and not stop else None
 
-# %% ../nbs/04_train.ipynb #d37b9576
+# %% ../nbs/04_train.ipynb #ff42b51b
 def run_experiment(
     args:Args,              # from `parse_args`
     progress:bool=True,     # show progress lines
@@ -455,7 +455,7 @@ def run_experiment(
     if len(jobs) > 1: _compare(folders, root, say)
     return True
 
-# %% ../nbs/04_train.ipynb #6a6a7267
+# %% ../nbs/04_train.ipynb #30afd6c5
 def _headline(job):
     c = job.cfg
     return (f"\n{c.name}: {sum(parameter_ledger(c.model).values()):,} parameters, {c.tokens:,} tokens of {c.train_text or c.corpus}, "
@@ -474,7 +474,7 @@ def _compare(folders, root, say):
     with atomic_write(root/'comparison.png') as f: plot_comparison(runs).savefig(f, dpi=150, format='png')
     say(f'\n{comparison(runs)}\ncompared in {root}/comparison.png and comparison.md')
 
-# %% ../nbs/04_train.ipynb #ff42b51b
+# %% ../nbs/04_train.ipynb #830f72dc
 def main(
     argv:list[str]|None=None    # default: the arguments of the process
 )->int:                         # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
@@ -484,5 +484,5 @@ def main(
     except OSError as e: print(f'error: {e}: free some space, or choose another --output-dir or --data-dir', file=sys.stderr); return 2
     except KeyboardInterrupt: print('\ninterrupted', file=sys.stderr); return 130
 
-# %% ../nbs/04_train.ipynb #03b36c91
+# %% ../nbs/04_train.ipynb #e9da0c08
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())
