@@ -252,16 +252,16 @@ class StopFlag:
 # %% ../nbs/04_train.ipynb #fa806619
 @dataclass
 class Job:
-    "A run with everything it works on: made before the loop, not changed by it."
+    "A run with everything it works on."
     cfg:Config
-    folder:Path
+    folder:Path             # where the results go
     setup:Setup
     tokenizer:Tokenizer
     train:TokenData
     valid:TokenData
     sizes:Tensor            # bytes of each token
     meta:dict               # manifest of the data
-    final:Evaluation=None   # of the last step, over all validation tokens
+    final:Evaluation=field(default=None, init=False)    # after the last step, over all validation tokens
 
     @classmethod
     def prepare(cls, cfg:Config, folder:Path, say=print)->'Job':
@@ -269,19 +269,72 @@ class Job:
         setup = Setup.of(cfg)
         files = corpus_files(cfg.corpus, cfg.data_dir, cfg.train_text, cfg.valid_text, cfg.synthetic_bytes)
         data = prepare(cfg.corpus, files, cfg.vocab_size, cfg.data_dir, cfg.workers or None, say)
-        if (n := len(data.tokenizer)) < cfg.vocab_size: raise InputError(f'vocab_size={cfg.vocab_size} is more than this text has to give: choose at most {n}, or give more text')
-        train, valid = (TokenData(tokens, cfg.context_length, setup.device, f'{what} text') for tokens, what in ((data.train, 'training'), (data.valid, 'validation')))
-        return cls(cfg, Path(folder), setup, data.tokenizer, train, valid, token_bytes(data.tokenizer, cfg.vocab_size), data.meta)
+        if (n := len(data.tokenizer)) < cfg.vocab_size:
+            raise InputError(f'vocab_size={cfg.vocab_size} is more than this text has to give: choose at most {n}, or give more text')
+        on_device = lambda tokens, what: TokenData(tokens, cfg.context_length, setup.device, f'{what} text')
+        return cls(cfg, Path(folder), setup, data.tokenizer, on_device(data.train, 'training'), on_device(data.valid, 'validation'),
+                   token_bytes(data.tokenizer, cfg.vocab_size), data.meta)
+
+    def evaluate(self, model, max_tokens=None)->Evaluation:
+        "Validation loss of a model; all tokens or a fixed subset."
+        return evaluate(model, self.valid, self.sizes, self.cfg.batch_size, max_tokens, self.setup)
+
+# %% ../nbs/04_train.ipynb #2bf724db
+@patch
+def row(self:Job, state:State, lr:float, norm:Tensor)->dict:
+    "Add a row to the table: the mean loss since the last one."
+    loss, norm, cfg = (state.loss_sum/state.loss_count).item(), norm.item(), self.cfg
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise InputError(f'loss {loss} and gradient length {norm} at step {state.step}: choose a smaller learning_rate '
+                         f'(now {cfg.learning_rate}) or a longer warmup_iters, and another --name')
+    state.rows.append(dict(step=state.step, tokens=state.step*cfg.batch_size*cfg.context_length, learning_rate=lr, train_loss=loss, grad_norm=norm))
+    state.loss_sum.zero_(); state.loss_count = 0
+    return state.rows[-1]
+
+# %% ../nbs/04_train.ipynb #3addbd39
+@patch
+def note(self:Job, state:State, row:dict):
+    "Evaluate, keep the model if it is the best so far, and enter the loss in the row; after the last step that of all tokens."
+    e = self.evaluate(state.model, self.cfg.eval_tokens or None)        # the same tokens every time: so "best" is fair
+    if e.loss < state.best:
+        state.best = e.loss
+        save_model(self.folder/'checkpoints'/'best_model.pt', state, self.cfg, self.tokenizer, e.loss)
+    if state.step == self.cfg.max_iters: e = self.final = self.evaluate(state.model)
+    row |= dict(valid_loss=e.loss, valid_bits_per_byte=e.bits_per_byte)
 
 @patch
-def evaluate(self:Job, model, max_tokens=None)->Evaluation:
-    "Validation loss of a model; all tokens or a fixed subset."
-    return evaluate(model, self.valid, self.sizes, self.cfg.batch_size, max_tokens, self.setup)
+def save(self:Job, state:State):
+    "Write the checkpoint from which --resume goes on."
+    save_checkpoint(self.folder/'checkpoints'/'final_checkpoint.pt', state.to_dict(self.cfg))
 
-# %% ../nbs/04_train.ipynb #206fef83
+# %% ../nbs/04_train.ipynb #f2204b9c
+class Progress:
+    "A progress line: step, loss, learning rate, speed, time left."
+    def __init__(self, cfg:Config, state:State, shown:bool=True):
+        redrawn = shown and (sys.stderr.isatty() or 'ipykernel' in sys.modules)
+        self.shown, self.width = shown, len(str(cfg.max_iters))
+        self.bar = tqdm(total=cfg.max_iters, initial=state.step, desc=cfg.name, unit='step', disable=not redrawn, dynamic_ncols=True)
+
+    def show(self, state:State, row:dict):
+        "Bring the line up to date."
+        speed = f"{row['tokens']/state.seconds:,.0f} tokens/s"
+        self.bar.set_postfix_str(f"loss {row['train_loss']:.3f}, lr {row['learning_rate']:.1e}, {speed}", refresh=False)
+        self.bar.update(state.step - self.bar.n)
+        if self.shown and 'valid_loss' in row: self.bar.write(self.line(state, row, speed))
+
+    def line(self, state, row, speed)->str:
+        "What an evaluation leaves behind."
+        left = tqdm.format_interval(state.seconds/state.step*(self.bar.total - state.step))
+        return (f"step {state.step:>{self.width}}: training {row['train_loss']:.3f}, validation {row['valid_loss']:.3f} nats a token "
+                f"({row['valid_bits_per_byte']:.3f} bits a byte), lr {row['learning_rate']:.1e}, {speed}, {left} left")
+
+    def __enter__(self): return self
+    def __exit__(self, *exc): self.bar.close()
+
+# %% ../nbs/04_train.ipynb #52a2f88d
 @patch
-def loop(self:Job, state:State, bar, stop)->State:
-    "Train until the last step, or until `stop` is raised."
+def loop(self:Job, state:State, bar:Progress, stop)->State:
+    "Train until the last step, or until `stop` is true."
     cfg, due = self.cfg, lambda interval: state.step % interval == 0 or state.step == cfg.max_iters
     model = self.compiled(state.model) if self.setup.compile else state.model
     start = time.perf_counter()
@@ -304,9 +357,10 @@ def loop(self:Job, state:State, bar, stop)->State:
     state.seconds += time.perf_counter() - start
     return state
 
+# %% ../nbs/04_train.ipynb #97e4eb7d
 @patch
-def compiled(self:Job, model):
-    "The model compiled, and warmed up on a batch whose gradients are thrown away: time and weights know nothing of it."
+def compiled(self:Job, model:nn.Module):
+    "The model compiled and warmed up; its weights are as before."
     torch._dynamo.reset()                       # nothing of earlier runs in this process
     fast = torch.compile(model)
     x, y = self.train.batch(self.cfg.seed, 0, self.cfg.batch_size)
@@ -315,52 +369,7 @@ def compiled(self:Job, model):
     model.zero_grad(set_to_none=True)
     return fast
 
-# %% ../nbs/04_train.ipynb #33744ef0
-@patch
-def row(self:Job, state, lr, norm)->dict:
-    "A new row of the table: the mean loss since the last one."
-    loss, norm, cfg = (state.loss_sum/state.loss_count).item(), norm.item(), self.cfg
-    if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise InputError(f'loss {loss} and gradient length {norm} at step {state.step}: choose a smaller learning_rate (now {cfg.learning_rate}) or a longer warmup_iters, and another --name')
-    state.rows.append(dict(step=state.step, tokens=state.step*cfg.batch_size*cfg.context_length, learning_rate=lr, train_loss=loss, grad_norm=norm))
-    state.loss_sum.zero_(); state.loss_count = 0
-    return state.rows[-1]
-
-@patch
-def note(self:Job, state, row):
-    "Evaluate, keep the model if it is the best so far, and enter the loss in the row; after the last step that of all tokens."
-    e = self.evaluate(state.model, self.cfg.eval_tokens or None)        # the same tokens every time: so "best" is fair
-    if e.loss < state.best:
-        state.best = e.loss
-        save_model(self.folder/'checkpoints'/'best_model.pt', state, self.cfg, self.tokenizer, e.loss)
-    if state.step == self.cfg.max_iters: e = self.final = self.evaluate(state.model)
-    row |= dict(valid_loss=e.loss, valid_bits_per_byte=e.bits_per_byte)
-
-@patch
-def save(self:Job, state): save_checkpoint(self.folder/'checkpoints'/'final_checkpoint.pt', state.to_dict(self.cfg))
-
-# %% ../nbs/04_train.ipynb #e945499c
-class Progress:
-    "A progress line: step, loss, learning rate, speed, time left."
-    def __init__(self, cfg:Config, state:State, shown:bool=True):
-        redrawn = shown and (sys.stderr.isatty() or 'ipykernel' in sys.modules)
-        self.shown, self.width = shown, len(str(cfg.max_iters))
-        self.bar = tqdm(total=cfg.max_iters, initial=state.step, desc=cfg.name, unit='step', disable=not redrawn, dynamic_ncols=True)
-
-    def show(self, state:State, row:dict):
-        "Bring the line up to date."
-        speed = f"{row['tokens']/state.seconds:,.0f} tokens/s"
-        self.bar.set_postfix_str(f"loss {row['train_loss']:.3f}, lr {row['learning_rate']:.1e}, {speed}", refresh=False)
-        self.bar.update(state.step - self.bar.n)
-        if self.shown and 'valid_loss' in row:
-            left = tqdm.format_interval(state.seconds/state.step*(self.bar.total - state.step))
-            self.bar.write(f"step {state.step:>{self.width}}: training {row['train_loss']:.3f}, validation {row['valid_loss']:.3f} nats a token "
-                           f"({row['valid_bits_per_byte']:.3f} bits a byte), lr {row['learning_rate']:.1e}, {speed}, {left} left")
-
-    def __enter__(self): return self
-    def __exit__(self, *exc): self.bar.close()
-
-# %% ../nbs/04_train.ipynb #3addbd39
+# %% ../nbs/04_train.ipynb #868fa0a1
 _MAY_DIFFER = {'device', 'compile', 'data_dir', 'train_text', 'valid_text', 'workers', 'name', 'sample_tokens',
                'eval_interval', 'eval_tokens', 'log_interval', 'checkpoint_interval'}      # what changes no weight, or is checked by its content
 
@@ -376,14 +385,13 @@ def check_folder(
     try: old = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError): old = None
     if not isinstance(old, dict): raise InputError(f'{path} is missing or damaged: delete the folder {folder} and start again')
-    new = asdict(cfg)
-    differ = [f'{k} ({old.get(k)} there, {v} here)' for k,v in new.items() if k not in _MAY_DIFFER and old.get(k) != v]
+    differ = [f'{k} ({old.get(k)} there, {v} here)' for k,v in asdict(cfg).items() if k not in _MAY_DIFFER and old.get(k) != v]
     if differ: raise InputError(f'{folder} holds another run; it differs in {", ".join(differ)}: give the same values, or choose another --name')
 
-# %% ../nbs/04_train.ipynb #3a3a4b4b
+# %% ../nbs/04_train.ipynb #adaba016
 @patch
-def begin(self:Job, resume:bool)->State:
-    "The state to start from; writes config.json."
+def begin(self:Job, resume:bool=False)->State:
+    "The state to start from; writes config.json if there is none."
     check_folder(self.folder, self.cfg, resume)
     path, checkpoint = self.folder/'config.json', self.folder/'checkpoints'/'final_checkpoint.pt'
     data = {k: self.meta[k] for k in ('train', 'valid', 'tokenizer_sha256')}
@@ -394,15 +402,16 @@ def begin(self:Job, resume:bool)->State:
     if checkpoint.exists(): return State.from_dict(load_checkpoint(checkpoint), self.cfg, self.setup.device)
     return State.fresh(self.cfg, self.setup.device)
 
+# %% ../nbs/04_train.ipynb #ff42b51b
 @patch
-def samples(self:Job, model)->list[str]:
+def samples(self:Job, model:Transformer)->list[str]:
     "Three documents that the model begins by itself."
     end, n = self.tokenizer.ids[END_OF_TEXT.encode()], self.cfg.sample_tokens
     return [self.tokenizer.decode(generate(model, [end], n, temperature=.8, stop_id=end, seed=seed)) for seed in range(3)] if n else []
 
 @patch
 def summary(self:Job, state:State, e:Evaluation)->dict:
-    "What came out, for summary.json; the keys say the units."
+    "What came out, for summary.json."
     cfg = self.cfg
     return dict(
         valid_loss=e.loss, valid_perplexity=e.perplexity, valid_bits_per_byte=e.bits_per_byte, bytes_per_token=e.bytes_per_token,
@@ -411,6 +420,7 @@ def summary(self:Job, state:State, e:Evaluation)->dict:
         tokens=cfg.tokens, steps=state.step, seconds=state.seconds, tokens_per_second=cfg.tokens/state.seconds,
         environment=environment(self.setup), samples=self.samples(state.model))
 
+# %% ../nbs/04_train.ipynb #ab840e46
 @patch
 def finish(self:Job, state:State)->dict:
     "Write summary.json and loss_curves.png."
@@ -419,7 +429,6 @@ def finish(self:Job, state:State)->dict:
     with atomic_write(self.folder/'loss_curves.png') as f: plot_run(load_run(self.folder)).savefig(f, dpi=150, format='png')
     return summary
 
-# %% ../nbs/04_train.ipynb #adce282d
 def train(
     job:Job,                # from `Job.prepare`
     resume:bool=False,      # go on from the folder's checkpoint
@@ -433,7 +442,7 @@ def train(
         job.save(state)
     return job.finish(state) if state.step == cfg.max_iters and not stop else None
 
-# %% ../nbs/04_train.ipynb #ff42b51b
+# %% ../nbs/04_train.ipynb #e9da0c08
 def run_experiment(
     args:Args,              # from `parse_args`
     progress:bool=True,     # show progress lines
@@ -455,7 +464,7 @@ def run_experiment(
     if len(jobs) > 1: _compare(folders, root, say)
     return True
 
-# %% ../nbs/04_train.ipynb #30afd6c5
+# %% ../nbs/04_train.ipynb #7c2649c5
 def _headline(job):
     c = job.cfg
     return (f"\n{c.name}: {sum(parameter_ledger(c.model).values()):,} parameters, {c.tokens:,} tokens of {c.train_text or c.corpus}, "
@@ -474,7 +483,7 @@ def _compare(folders, root, say):
     with atomic_write(root/'comparison.png') as f: plot_comparison(runs).savefig(f, dpi=150, format='png')
     say(f'\n{comparison(runs)}\ncompared in {root}/comparison.png and comparison.md')
 
-# %% ../nbs/04_train.ipynb #830f72dc
+# %% ../nbs/04_train.ipynb #a488ea6f
 def main(
     argv:list[str]|None=None    # default: the arguments of the process
 )->int:                         # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
@@ -484,5 +493,5 @@ def main(
     except OSError as e: print(f'error: {e}: free some space, or choose another --output-dir or --data-dir', file=sys.stderr); return 2
     except KeyboardInterrupt: print('\ninterrupted', file=sys.stderr); return 130
 
-# %% ../nbs/04_train.ipynb #e9da0c08
+# %% ../nbs/04_train.ipynb #7ae47aa0
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())
