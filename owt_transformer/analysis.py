@@ -83,10 +83,12 @@ def gap(
 
 # %% ../nbs/05_analysis.ipynb #31f51ece
 def compressed_bits(
-    data:bytes      # a text
-)->float:           # bits a byte
-    "What a general-purpose compressor (LZMA, strongest setting) needs."
-    return 8*len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME))/len(data)
+    data:bytes,         # a text
+    seen:bytes=b''      # what the compressor may have read before (its window is 64 MiB)
+)->float:               # bits a byte
+    "What a general-purpose compressor (LZMA, strongest setting) adds for `data` to what it needs for `seen`."
+    size = lambda text: len(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME))
+    return 8*(size(seen+data) - (size(seen) if seen else 0))/len(data)
 
 def unigram_bits(
     train:np.ndarray,       # token ids to count
@@ -116,10 +118,10 @@ def baselines(
     valid_text:str|Path
 )->dict:
     "How predictable a corpus is without any Transformer."
-    sizes, text = token_bytes(data.tokenizer).numpy(), b'\n'.join(map(to_bytes, iter_documents(valid_text)))
-    words = count_text_words(train_text)
+    text = lambda path: b'\n'.join(map(to_bytes, iter_documents(path)))
+    sizes, words = token_bytes(data.tokenizer).numpy(), count_text_words(train_text)
     lengths = [len(to_bytes(d)) for d in iter_documents(valid_text)]
-    return dict(lzma_bits_per_byte=compressed_bits(text), unigram_bits_per_byte=unigram_bits(data.train, data.valid, sizes),
+    return dict(lzma_bits_per_byte=compressed_bits(text(valid_text), seen=text(train_text)[-(48<<20):]), unigram_bits_per_byte=unigram_bits(data.train, data.valid, sizes),
         words=words.total(), distinct_words=len(words), coverage_1000=word_coverage(words), median_document_bytes=float(np.median(lengths)))
 
 # %% ../nbs/05_analysis.ipynb #c80c0000
