@@ -13,6 +13,8 @@ def convert():
     from nbconvert import MarkdownExporter
     nb = nbformat.read(top/'nbs'/'index.ipynb', as_version=4)
     nb.cells = [c for c in nb.cells if not c.source.startswith('#| hide')]
+    for c in nb.cells:      # pictures are for the site
+        if c.cell_type == 'code': c.outputs = [o for o in c.outputs if 'text/markdown' in o.get('data', {})]
     text, _ = MarkdownExporter(exclude_input=True).from_notebook_node(nb)
     return re.sub(r'\n{3,}', '\n\n', text).strip() + '\n'
 

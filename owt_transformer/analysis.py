@@ -8,7 +8,7 @@ __all__ = ['AXES', 'PROMPTS', 'TEMPERATURES', 'by_corpus', 'spread', 'axis', 'pl
            'record_run']
 
 # %% ../nbs/05_analysis.ipynb #3711c180
-import json, lzma, math, shutil
+import json, lzma, math, re, shutil
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -66,7 +66,7 @@ def plot_against(
     for run in runs:
         done, ys = ~np.isnan(run.metrics[y]), evaluated(run, 'step', y)[1]
         ax.plot(axis(run, x)[done], ys, color=corpus_color(run.corpus), lw=1, alpha=.8)
-        last[run.corpus] = axis(run, x)[done], ys, corpus_color(run.corpus)
+        if run.corpus not in last or axis(run, x)[-1] > last[run.corpus][0][-1]: last[run.corpus] = axis(run, x)[done], ys, corpus_color(run.corpus)
     ax.set_ylim(0)
     label_ends(ax, last)
     return ax.figure
@@ -124,7 +124,7 @@ def baselines(
     return dict(lzma_bits_per_byte=compressed_bits(text(valid_text), seen=text(train_text)[-(48<<20):]), unigram_bits_per_byte=unigram_bits(data.train, data.valid, sizes),
         words=words.total(), distinct_words=len(words), coverage_1000=word_coverage(words), median_document_bytes=float(np.median(lengths)))
 
-# %% ../nbs/05_analysis.ipynb #c80c0000
+# %% ../nbs/05_analysis.ipynb #1bd93af4
 PROMPTS = ['', 'Once upon a time', 'The government said']     # the empty prompt begins a document
 TEMPERATURES = [0., .5, .8, 1., 1.2]
 
@@ -148,13 +148,13 @@ def sample_table(
     prompt:str=''                   # whose samples to show
 )->str:
     "Samples side by side, as a Markdown table."
-    clean = lambda s: ' '.join(s.split()).replace('|', '\\|').replace('<', '&lt;').replace('*', '\\*').replace('_', '\\_').replace('`', '')
+    clean = lambda s: re.sub(r'\s+', ' ', s).replace('|', '\\|').replace('<', '&lt;').replace('*', '\\*').replace('_', '\\_').replace('`', '')
     rows = [['temperature', *columns], ['--:', *['---']*len(columns)]]
     for samples in zip(*columns.values()):
-        if samples[0]['prompt'] == prompt: rows.append([f"{samples[0]['temperature']:g}", *(f"**{clean(prompt)}** {clean(s['text'])}" if prompt else clean(s['text']) for s in samples)])
+        if samples[0]['prompt'] == prompt: rows.append([f"{samples[0]['temperature']:g}", *(f"**{prompt}**{clean(s['text'])}" if prompt else clean(s['text']) for s in samples)])
     return ''.join('| ' + ' | '.join(row) + ' |\n' for row in rows)
 
-# %% ../nbs/05_analysis.ipynb #fbef0cbf
+# %% ../nbs/05_analysis.ipynb #c2ee7f90
 def record_run(
     folder:str|Path,            # of a finished run
     dest:str|Path,              # made; what it holds under the same names is replaced
