@@ -68,7 +68,7 @@ def plot_against(
         ax.plot(axis(run, x)[done], ys, color=corpus_color(run.corpus), lw=1, alpha=.8)
         if run.corpus not in last or axis(run, x)[-1] > last[run.corpus][0][-1]: last[run.corpus] = axis(run, x)[done], ys, corpus_color(run.corpus)
     ax.set_ylim(0)
-    label_ends(ax, last)
+    label_ends(ax, last, value='')
     return ax.figure
 
 # %% ../nbs/05_analysis.ipynb #9da62de7
@@ -77,6 +77,7 @@ def gap(
     easy:tuple[float,float]     # the same of the easier one
 )->dict:                        # ratios of loss, of bits a byte, of bytes a token; shares of the gap, which add up to 1
     "Split a ratio of losses into text and length of tokens."
+    if hard[0] == easy[0]: raise InputError(f'the losses are equal ({hard[0]}): there is no gap to split, so give two different runs')
     loss, length = hard[0]/easy[0], hard[1]/easy[1]
     text = loss/length
     return dict(loss=loss, text=text, length=length, text_share=math.log(text)/math.log(loss), length_share=math.log(length)/math.log(loss))
@@ -124,7 +125,7 @@ def baselines(
     return dict(lzma_bits_per_byte=compressed_bits(text(valid_text), seen=text(train_text)[-(48<<20):]), unigram_bits_per_byte=unigram_bits(data.train, data.valid, sizes),
         words=words.total(), distinct_words=len(words), coverage_1000=word_coverage(words), median_document_bytes=float(np.median(lengths)))
 
-# %% ../nbs/05_analysis.ipynb #1bd93af4
+# %% ../nbs/05_analysis.ipynb #a8110f55
 PROMPTS = ['', 'Once upon a time', 'The government said']     # the empty prompt begins a document
 TEMPERATURES = [0., .5, .8, 1., 1.2]
 
@@ -154,7 +155,7 @@ def sample_table(
         if samples[0]['prompt'] == prompt: rows.append([f"{samples[0]['temperature']:g}", *(f"**{prompt}**{clean(s['text'])}" if prompt else clean(s['text']) for s in samples)])
     return ''.join('| ' + ' | '.join(row) + ' |\n' for row in rows)
 
-# %% ../nbs/05_analysis.ipynb #c2ee7f90
+# %% ../nbs/05_analysis.ipynb #0732f5ea
 def record_run(
     folder:str|Path,            # of a finished run
     dest:str|Path,              # made; what it holds under the same names is replaced

@@ -12,13 +12,11 @@ import json, math
 from pathlib import Path
 import numpy as np, torch
 from torch.nn import functional as F
-from matplotlib.figure import Figure
 
 # %% ../nbs/05a_anatomy.ipynb #efaef8cd
 from .data import TokenData, iter_documents, token_bytes
 from .files import atomic_write
 from .model import Transformer
-from .report import corpus_color, style_axes
 from .tokenizer import END_OF_TEXT, Tokenizer
 
 # %% ../nbs/05a_anatomy.ipynb #8e33a6a0
@@ -52,7 +50,7 @@ def colored_text(
     return '<p style="line-height:1.7">' + ''.join(map(span, tokens, nats)) + '</p>'
 
 # %% ../nbs/05a_anatomy.ipynb #be9b4ebc
-KINDS = ['start of word', 'inside word', 'capitalised', 'number', 'punctuation', 'white space', 'end of text', 'part of a character']
+KINDS = ['after a space', 'without a space', 'capitalised', 'number', 'punctuation', 'white space', 'end of text', 'part of a character']
 
 def token_kind(
     token:bytes,
@@ -64,10 +62,10 @@ def token_kind(
     except UnicodeDecodeError: return 'part of a character'
     bare = text.strip()
     if not bare: return 'white space'
-    if any(c.isdigit() for c in bare): return 'number'
+    if any(c.isnumeric() for c in bare): return 'number'
     if not any(c.isalpha() for c in bare): return 'punctuation'
     if bare[0].isupper(): return 'capitalised'
-    return 'start of word' if text[0].isspace() else 'inside word'
+    return 'after a space' if text[0].isspace() else 'without a space'
 
 def kinds_of(tokenizer:Tokenizer)->np.ndarray:
     "The kind of each token id, as an index into `KINDS`."
@@ -91,7 +89,7 @@ def by_group(
 
 # %% ../nbs/05a_anatomy.ipynb #d691adca
 def context_curve(losses:dict, edges=(1, 2, 3, 5, 9, 17, 33, 65, 129, 257))->dict:
-    "Mean nats a token by the number of tokens read before: lower edges of the bins, means and standard errors."
+    "Mean nats a token by the number of tokens read before: lower edges of the bins, counts and means."
     return _binned(losses['context'], losses['nats'], [e for e in edges if e <= losses['context'].max()])
 
 def frequency_curve(
@@ -107,8 +105,7 @@ def _binned(x, y, edges):
     where = np.digitize(x, edges) - 1
     keep = [i for i in range(len(edges)) if (where == i).any()]
     groups = [y[where == i] for i in keep]
-    return dict(edge=[int(edges[i]) for i in keep], n=[len(g) for g in groups], mean=[float(g.mean()) for g in groups],
-                error=[float(g.std()/len(g)**.5) for g in groups])
+    return dict(edge=[int(edges[i]) for i in keep], n=[len(g) for g in groups], mean=[float(g.mean()) for g in groups])
 
 # %% ../nbs/05a_anatomy.ipynb #652b9d8d
 def bootstrap_bits(
@@ -122,8 +119,10 @@ def bootstrap_bits(
     ends = losses['id'] == end_id
     doc = np.cumsum(ends) - ends                # which document each token belongs to; the end belongs to its own
     nats, size = np.bincount(doc, weights=losses['nats']), np.bincount(doc, weights=sizes[losses['id']])
-    picked = np.random.default_rng(seed).integers(0, len(nats), (draws, len(nats)))
-    bits = nats[picked].sum(1)/size[picked].sum(1)/math.log(2)
+    rng, bits = np.random.default_rng(seed), []
+    for _ in range(draws):
+        picked = rng.integers(0, len(nats), len(nats))
+        bits.append(nats[picked].sum()/size[picked].sum()/math.log(2))
     return tuple(float(q) for q in np.quantile(bits, [.025, .975]))
 
 # %% ../nbs/05a_anatomy.ipynb #8fe9dcfc
@@ -176,7 +175,8 @@ def anatomy(
     texts:dict[str,list[str]]       # name -> documents, to be read too
 )->dict:
     "All measurements of this notebook, in plain values."
-    losses, sizes, end = token_losses(model, TokenData(valid, model.cfg.context_length)), token_bytes(tokenizer).numpy(), tokenizer.ids[END_OF_TEXT.encode()]
+    data = TokenData(valid, model.cfg.context_length, model.head.weight.device)
+    losses, sizes, end = token_losses(model, data), token_bytes(tokenizer).numpy(), tokenizer.ids[END_OF_TEXT.encode()]
     return dict(kinds=by_group(losses['nats'], kinds_of(tokenizer)[losses['id']], sizes[losses['id']], KINDS), context=context_curve(losses),
         frequency=frequency_curve(losses, train), interval=bootstrap_bits(losses, sizes, end), calibration=calibration(losses),
         accuracy=float(losses['right'].mean()), on={name: bits_on(model, tokenizer, docs) for name, docs in texts.items()},

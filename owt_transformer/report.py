@@ -133,13 +133,14 @@ def _curve(ax, run, x, column): ax.plot(*evaluated(run, x, column), 'o-', ms=3, 
 # %% ../nbs/04b_report.ipynb #d4d3cf1e
 def label_ends(
     ax,
-    curves:dict     # name -> (x values, y values, color)
+    curves:dict,        # name -> (x values, y values, color)
+    value:str=' {:.2f}' # how the last value is added to the name
 ):
-    "Write each name and last value beside the end of its curve; names that would touch are pushed apart."
+    "Write each name beside the end of its curve; names that would touch are pushed apart."
     (low, high), last = ax.get_ylim(), -math.inf
     for name, (xs, ys, color) in sorted(curves.items(), key=lambda c: c[1][1][-1]):
         last = max(ys[-1], last + .055*(high-low))
-        ax.annotate(f'{name} {ys[-1]:.2f}', (xs[-1], last), xytext=(7, 0), textcoords='offset points', va='center', color=color, annotation_clip=False)
+        ax.annotate(name + value.format(ys[-1]), (xs[-1], last), xytext=(7, 0), textcoords='offset points', va='center', color=color, annotation_clip=False)
 
 # %% ../nbs/04b_report.ipynb #4d3ed68b
 def comparison(
