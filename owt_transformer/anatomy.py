@@ -125,7 +125,7 @@ def bootstrap_bits(
         bits.append(nats[picked].sum()/size[picked].sum()/math.log(2))
     return tuple(float(q) for q in np.quantile(bits, [.025, .975]))
 
-# %% ../nbs/05a_anatomy.ipynb #8fe9dcfc
+# %% ../nbs/05a_anatomy.ipynb #ff587485
 def calibration(losses:dict, bins:int=10)->dict:
     "Mean confidence and accuracy in bins of confidence, and the expected calibration error (Guo et al. 2017)."
     where = np.minimum((losses['confidence']*bins).astype(int), bins-1)
@@ -133,7 +133,7 @@ def calibration(losses:dict, bins:int=10)->dict:
     n, conf, right = ([float(f(where == i)) for i in keep] for f in (np.sum, lambda m: losses['confidence'][m].mean(), lambda m: losses['right'][m].mean()))
     return dict(n=n, confidence=conf, accuracy=right, error=sum(k*abs(c-r) for k,c,r in zip(n, conf, right))/sum(n))
 
-# %% ../nbs/05a_anatomy.ipynb #90d45172
+# %% ../nbs/05a_anatomy.ipynb #f1c77767
 def bits_on(
     model:Transformer,
     tokenizer:Tokenizer,        # the model's
@@ -148,7 +148,7 @@ def bits_on(
     return dict(bits_per_byte=float(losses['nats'].sum()/math.log(2)/n_bytes), bytes_per_token=float(n_bytes/len(losses['id'])),
                 tokens=len(losses['id']), accuracy=float(losses['right'].mean()))
 
-# %% ../nbs/05a_anatomy.ipynb #072350a4
+# %% ../nbs/05a_anatomy.ipynb #023484a2
 SENTENCES = ['Once upon a time, there was a little girl named Lily.',
              'Tom was sad because he lost his red ball in the park.',
              'The company said on Monday that its profits fell by 12 percent.',
@@ -166,7 +166,7 @@ def sentence_losses(
     return dict(sentence=sentence, tokens=[tokenizer.vocab[i].decode('utf-8', 'replace') for i in ids[1:]], nats=nats,
                 bits_per_byte=sum(nats)/math.log(2)/len(sentence.encode()))
 
-# %% ../nbs/05a_anatomy.ipynb #20363311
+# %% ../nbs/05a_anatomy.ipynb #5cae5939
 def anatomy(
     model:Transformer,
     tokenizer:Tokenizer,

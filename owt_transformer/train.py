@@ -493,5 +493,5 @@ def main(
     except OSError as e: print(f'error: {e}: free some space, or choose another --output-dir or --data-dir', file=sys.stderr); return 2
     except KeyboardInterrupt: print('\ninterrupted', file=sys.stderr); return 130
 
-# %% ../nbs/04_train.ipynb #7ae47aa0
+# %% ../nbs/04_train.ipynb #f71041e9
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())
