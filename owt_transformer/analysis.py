@@ -167,7 +167,7 @@ def record_run(
     folder, dest, run = Path(folder), Path(dest), load_run(folder)
     dest.mkdir(parents=True, exist_ok=True)
     for name in ('summary.json', 'metrics.csv'): shutil.copyfile(folder/name, dest/name)
-    _write(dest/'config.json', run.config | {k: Path(run.config[k]).name for k in ('train_text', 'valid_text', 'data_dir')})   # no paths of this machine
+    _write(dest/'config.json', run.config | {k: Path(run.config[k]).name for k in ('train_text', 'valid_text', 'data_dir', 'tokenizer')})   # no paths of this machine
     _write(dest/'samples.json', write_samples(*load_model(folder/'checkpoints'/'best_model.pt')))
     if prepared: _write(dest/'baselines.json', baselines(Prepared.load(prepared), train_text, valid_text))
     return load_run(dest)

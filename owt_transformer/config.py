@@ -24,6 +24,7 @@ class Config(ModelConfig):
     corpus:str='synthetic-stories'      # owt, tinystories, owt-sample, tinystories-sample, synthetic-stories, synthetic-web; or any name, with train_text
     train_text:str=''                   # text file of your own instead of the corpus
     valid_text:str=''                   # its validation text; without it a tenth of train_text is held out
+    tokenizer:str=''                    # folder of a saved tokenizer (such as PREPARED/tokenizer) to use instead of learning one; vocab_size must be its own
     synthetic_bytes:int=4_000_000       # training text to generate for a synthetic corpus (bytes)
     data_dir:str='data'                 # where downloads, tokenizers and tokens are kept for the next run
     workers:int=0                       # processes that prepare the data; 0: one for each core

@@ -282,28 +282,34 @@ def prepare(
     vocab_size:int,             # tokens in all
     data_dir:str|Path='data',   # where prepared folders are kept
     workers:int|None=None,      # processes; default: one for each core
-    say=print                   # told what is being done
+    say=print,                  # told what is being done
+    tokenizer:str|Path=''       # folder of a saved tokenizer to use; default: learn one from the training text
 )->Prepared:
     "Learn the tokenizer and encode both texts, or find it done."
-    data_dir = Path(data_dir)
+    data_dir, given = Path(data_dir), Tokenizer.load(tokenizer) if tokenizer else None
+    if given: _check_tokenizer(given, tokenizer, vocab_size)
     texts = [fingerprint(p, data_dir/'fingerprints.json') for p in (files.train, files.valid)]
-    key = hashlib.sha256(json.dumps([*texts, vocab_size, 'format 1']).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([*texts, vocab_size, *([sha256(Path(tokenizer)/'meta.json')] if given else []), 'format 1']).encode()).hexdigest()
     folder = data_dir/'prepared'/f'{name}-{vocab_size}-{key[:8]}'
     complete = all((folder/name).exists() for name in ('meta.json', 'tokenizer/meta.json'))
-    if not complete: _prepare(files, texts, vocab_size, folder, workers, say)
+    if not complete: _prepare(files, texts, vocab_size, folder, workers, say, given)
     return Prepared.load(folder)
 
-def _prepare(files, texts, vocab_size, folder, workers, say):
+def _check_tokenizer(tokenizer, where, vocab_size):
+    if END_OF_TEXT not in tokenizer.special_tokens: raise InputError(f'{where} has no special token {END_OF_TEXT}: documents could not be told apart, so train one with it')
+    if len(tokenizer) != vocab_size: raise InputError(f'vocab_size={vocab_size}, but the tokenizer {where} has {len(tokenizer)} tokens: choose vocab_size={len(tokenizer)}')
+
+def _prepare(files, texts, vocab_size, folder, workers, say, given):
     tok = folder/'tokenizer'
     if not (tok/'meta.json').exists():
-        say(f'learning {vocab_size:,} tokens from {files.train}')
-        Tokenizer(*train_bpe(files.train, vocab_size, workers=workers), [END_OF_TEXT]).save(tok)
+        if not given: say(f'learning {vocab_size:,} tokens from {files.train}')
+        (given or Tokenizer(*train_bpe(files.train, vocab_size, workers=workers), [END_OF_TEXT])).save(tok)
     say(f'encoding {files.train} and {files.valid}')
     train, valid = [encode_file(p, tok, folder/f'{s}.bin', workers) for s,p in (('train', files.train), ('valid', files.valid))]
     write_json(folder/'meta.json', dict(vocab_size=len(Tokenizer.load(tok)), train=train | dict(text_sha256=texts[0]),
         valid=valid | dict(text_sha256=texts[1]), tokenizer_sha256=sha256(tok/'meta.json'), floor=files.floor))
 
-# %% ../nbs/01_data.ipynb #60b43831
+# %% ../nbs/01_data.ipynb #c0219738
 _GOLDEN, _M1, _M2, _MASK = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, (1<<64)-1
 
 def splitmix64(x:int)->int:
@@ -321,7 +327,7 @@ def sample_offset(
     "Where sample `k` of a run starts."
     return (splitmix64((splitmix64(seed & _MASK) + k*_GOLDEN) & _MASK) >> 1) % n
 
-# %% ../nbs/01_data.ipynb #6bac4449
+# %% ../nbs/01_data.ipynb #aa918157
 def _signed(x): return x - (1<<64) if x >> 63 else x
 
 def _shift(x, bits): return (x >> bits) & ((1 << (64-bits)) - 1)
@@ -341,7 +347,7 @@ def sample_offsets(
     start = _signed(splitmix64(seed & _MASK))
     return _shift(_splitmix64(start + k*_signed(_GOLDEN)), 1) % n
 
-# %% ../nbs/01_data.ipynb #26f86808
+# %% ../nbs/01_data.ipynb #6b1c935d
 class TokenData:
     "Tokens on a device, and batches of them as a function of seed and step."
     def __init__(self,
@@ -364,7 +370,7 @@ class TokenData:
         both = self.tokens[starts[:,None] + self.span].long() & 0xFFFF      # [B, T+1]
         return both[:,:-1], both[:,1:]
 
-# %% ../nbs/01_data.ipynb #e64cffa6
+# %% ../nbs/01_data.ipynb #b3819532
 @patch
 def batch(self:TokenData,
     seed:int,           # of the run
@@ -375,7 +381,7 @@ def batch(self:TokenData,
     k = torch.arange(step*batch_size, (step+1)*batch_size, device=self.device)
     return self.windows(sample_offsets(seed, k, len(self)-self.context_length))
 
-# %% ../nbs/01_data.ipynb #04dfa503
+# %% ../nbs/01_data.ipynb #643fca4c
 @patch
 def covering(self:TokenData,
     batch_size:int,                 # windows at a time
@@ -392,7 +398,7 @@ def covering(self:TokenData,
         rest = self.tokens[len(self)-1 - n%T:].long() & 0xFFFF
         yield rest[None,:-1], rest[None,1:]
 
-# %% ../nbs/01_data.ipynb #a763caf1
+# %% ../nbs/01_data.ipynb #7ec649b7
 def token_bytes(
     tokenizer:Tokenizer,    # whose tokens are measured
     size:int|None=None      # length of the table; default: the tokenizer's vocabulary

@@ -268,7 +268,7 @@ class Job:
         "Find or make the data and put it on the device."
         setup = Setup.of(cfg)
         files = corpus_files(cfg.corpus, cfg.data_dir, cfg.train_text, cfg.valid_text, cfg.synthetic_bytes)
-        data = prepare(cfg.corpus, files, cfg.vocab_size, cfg.data_dir, cfg.workers or None, say)
+        data = prepare(cfg.corpus, files, cfg.vocab_size, cfg.data_dir, cfg.workers or None, say, cfg.tokenizer)
         if (n := len(data.tokenizer)) < cfg.vocab_size:
             raise InputError(f'vocab_size={cfg.vocab_size} is more than this text has to give: choose at most {n}, or give more text')
         on_device = lambda tokens, what: TokenData(tokens, cfg.context_length, setup.device, f'{what} text')
@@ -370,7 +370,7 @@ def compiled(self:Job, model:nn.Module):
     return fast
 
 # %% ../nbs/04_train.ipynb #868fa0a1
-_MAY_DIFFER = {'device', 'compile', 'data_dir', 'train_text', 'valid_text', 'workers', 'name', 'sample_tokens',
+_MAY_DIFFER = {'device', 'compile', 'data_dir', 'train_text', 'valid_text', 'tokenizer', 'workers', 'name', 'sample_tokens',
                'eval_interval', 'eval_tokens', 'log_interval', 'checkpoint_interval'}      # what changes no weight, or is checked by its content
 
 def check_folder(
