@@ -63,7 +63,7 @@ def hold_out(
     write_documents(train, (d for i,d in enumerate(iter_documents(path)) if i < cut))
     write_documents(valid, (d for i,d in enumerate(iter_documents(path)) if i >= cut))
 
-# %% ../nbs/01_data.ipynb #43cde79e
+# %% ../nbs/01_data.ipynb #26fe7108
 def _request(url, have, etag):
     "Ask for a file from byte `have` on, or for all of it if it is another one by now."
     rest = {'Range': f'bytes={have}-'} | ({'If-Range': etag} if etag else {}) if have else {}
@@ -85,7 +85,7 @@ def _fetch_rest(url, part, desc):
         with open(part, 'ab' if have else 'wb') as f, bar as source: shutil.copyfileobj(source, f, 1<<20)
     return total
 
-# %% ../nbs/01_data.ipynb #26fe7108
+# %% ../nbs/01_data.ipynb #edb4a1e8
 _PASSING = URLError, HTTPException, ConnectionError, TimeoutError
 
 def download(
@@ -113,7 +113,7 @@ def download(
     raise InputError(f'{url} could not be fetched ({error}): try again later (it goes on where it stopped), '
                      'or give text files of your own with --train-text and --valid-text')
 
-# %% ../nbs/01_data.ipynb #134cf8d6
+# %% ../nbs/01_data.ipynb #73bf986d
 def _unpack(url, part, path):
     "Move a finished download into place, unpacked if it came as .gz; returns what is wrong with it, or None."
     if url.endswith('.gz') and path.suffix != '.gz':
@@ -124,7 +124,7 @@ def _unpack(url, part, path):
     else: part.replace(path)
     Path(f'{part}.etag').unlink()
 
-# %% ../nbs/01_data.ipynb #a97e60d0
+# %% ../nbs/01_data.ipynb #efee3853
 @dataclass(frozen=True)
 class Corpus:
     "Where a corpus comes from. `valid` alone: that file is split into training and validation."
@@ -144,7 +144,7 @@ CORPORA = {
     'synthetic-web': Corpus('generated web pages of exactly known entropy'),
 }
 
-# %% ../nbs/01_data.ipynb #363a2eb4
+# %% ../nbs/01_data.ipynb #8c850bfd
 @dataclass
 class CorpusFiles:
     "The two text files of a corpus, and what is known about its entropy."
@@ -158,7 +158,7 @@ def _checked(path):
     if path.stat().st_size == 0: raise InputError(f'{path} is empty: a corpus needs text')
     return path
 
-# %% ../nbs/01_data.ipynb #90857844
+# %% ../nbs/01_data.ipynb #4d71c289
 def write_synthetic(
     name:str,           # a key of `GRAMMARS`
     folder:str|Path,    # gets train.txt, valid.txt and floor.json
@@ -188,7 +188,7 @@ def _write_sample(name, path, size, seed):
     write_documents(path, docs)
     return bits, n
 
-# %% ../nbs/01_data.ipynb #8c850bfd
+# %% ../nbs/01_data.ipynb #da1353cc
 def corpus_files(
     name:str,                       # a key of `CORPORA`, or any name for a text of your own
     data_dir:str|Path='data',       # where downloads and generated text are kept
@@ -213,7 +213,7 @@ def _own_files(folder, train, valid):
     if not (split/'valid.txt').exists(): hold_out(train, split/'train.txt', split/'valid.txt')
     return CorpusFiles(split/'train.txt', split/'valid.txt')
 
-# %% ../nbs/01_data.ipynb #38eb45c8
+# %% ../nbs/01_data.ipynb #aad53cd5
 @lru_cache(maxsize=1)
 def _tokenizer(folder, fingerprint): return Tokenizer.load(folder)      # once in each process
 
@@ -240,7 +240,7 @@ def encode_file(
             tokens += len(data)//2; n_docs += d; n_bytes += b
     return dict(tokens=tokens, documents=n_docs, bytes=n_bytes, sha256=digest.hexdigest())
 
-# %% ../nbs/01_data.ipynb #aad53cd5
+# %% ../nbs/01_data.ipynb #5b5101f3
 def fingerprint(
     path:str|Path,      # a text file
     cache:str|Path      # JSON file that remembers fingerprints
@@ -255,7 +255,7 @@ def fingerprint(
         write_json(cache, known)
     return known[str(path)][1]
 
-# %% ../nbs/01_data.ipynb #5b5101f3
+# %% ../nbs/01_data.ipynb #a0d69134
 @dataclass
 class Prepared:
     "Everything that training needs from a corpus."
@@ -275,7 +275,7 @@ class Prepared:
         tokens = [np.fromfile(folder/f'{s}.bin', dtype='<u2') for s in ('train', 'valid')]
         return cls(folder, meta, Tokenizer.load(folder/'tokenizer'), *tokens)
 
-# %% ../nbs/01_data.ipynb #24e3382e
+# %% ../nbs/01_data.ipynb #445f0e23
 def prepare(
     name:str,                   # begins the name of the folder
     files:CorpusFiles,          # from `corpus_files`
@@ -309,7 +309,7 @@ def _prepare(files, texts, vocab_size, folder, workers, say, given):
     write_json(folder/'meta.json', dict(vocab_size=len(Tokenizer.load(tok)), train=train | dict(text_sha256=texts[0]),
         valid=valid | dict(text_sha256=texts[1]), tokenizer_sha256=sha256(tok/'meta.json'), floor=files.floor))
 
-# %% ../nbs/01_data.ipynb #c0219738
+# %% ../nbs/01_data.ipynb #aa918157
 _GOLDEN, _M1, _M2, _MASK = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, (1<<64)-1
 
 def splitmix64(x:int)->int:
@@ -327,7 +327,7 @@ def sample_offset(
     "Where sample `k` of a run starts."
     return (splitmix64((splitmix64(seed & _MASK) + k*_GOLDEN) & _MASK) >> 1) % n
 
-# %% ../nbs/01_data.ipynb #aa918157
+# %% ../nbs/01_data.ipynb #e64cffa6
 def _signed(x): return x - (1<<64) if x >> 63 else x
 
 def _shift(x, bits): return (x >> bits) & ((1 << (64-bits)) - 1)
@@ -347,7 +347,7 @@ def sample_offsets(
     start = _signed(splitmix64(seed & _MASK))
     return _shift(_splitmix64(start + k*_signed(_GOLDEN)), 1) % n
 
-# %% ../nbs/01_data.ipynb #6b1c935d
+# %% ../nbs/01_data.ipynb #aefe3a87
 class TokenData:
     "Tokens on a device, and batches of them as a function of seed and step."
     def __init__(self,
@@ -370,7 +370,7 @@ class TokenData:
         both = self.tokens[starts[:,None] + self.span].long() & 0xFFFF      # [B, T+1]
         return both[:,:-1], both[:,1:]
 
-# %% ../nbs/01_data.ipynb #b3819532
+# %% ../nbs/01_data.ipynb #83d923ec
 @patch
 def batch(self:TokenData,
     seed:int,           # of the run
@@ -381,7 +381,7 @@ def batch(self:TokenData,
     k = torch.arange(step*batch_size, (step+1)*batch_size, device=self.device)
     return self.windows(sample_offsets(seed, k, len(self)-self.context_length))
 
-# %% ../nbs/01_data.ipynb #643fca4c
+# %% ../nbs/01_data.ipynb #3e7e7561
 @patch
 def covering(self:TokenData,
     batch_size:int,                 # windows at a time
@@ -398,7 +398,7 @@ def covering(self:TokenData,
         rest = self.tokens[len(self)-1 - n%T:].long() & 0xFFFF
         yield rest[None,:-1], rest[None,1:]
 
-# %% ../nbs/01_data.ipynb #7ec649b7
+# %% ../nbs/01_data.ipynb #124cb7e4
 def token_bytes(
     tokenizer:Tokenizer,    # whose tokens are measured
     size:int|None=None      # length of the table; default: the tokenizer's vocabulary

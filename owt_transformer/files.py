@@ -40,14 +40,14 @@ def _umask():
     os.umask(mask)
     return mask
 
-# %% ../nbs/00a_files.ipynb #0db3ea52
+# %% ../nbs/00a_files.ipynb #61904a96
 def sha256(
     path:str|Path       # file to read
 )->str:                 # 64 hexadecimal digits
     "The SHA-256 fingerprint of a file's bytes."
     with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
 
-# %% ../nbs/00a_files.ipynb #b984a9c2
+# %% ../nbs/00a_files.ipynb #385211e9
 def check_sha256(
     path:str|Path,      # file to check
     expected:str,       # the fingerprint recorded when it was written
@@ -59,7 +59,7 @@ def check_sha256(
         raise InputError(f'{path} has changed since it was written (sha256 {got[:12]}…, recorded {expected[:12]}…): '
                          f'delete the folder {path.parent} and let it be made again')
 
-# %% ../nbs/00a_files.ipynb #87e460c8
+# %% ../nbs/00a_files.ipynb #b13d8c73
 def _digest(obj):
     "Fingerprint of what JSON keeps of an object (its keys, for one, become strings)."
     return hashlib.sha256(json.dumps(json.loads(json.dumps(obj)), sort_keys=True).encode()).hexdigest()

@@ -103,7 +103,7 @@ def writing(
     train:list[str],            # documents of the training text
     valid:list[str],            # other documents of the same corpus
     readers:dict[str,tuple],    # name -> (model, tokenizer) that read the samples
-    n:int=64,                   # texts for each setting
+    n:int=64,                   # texts for each setting; temperature 0 has but one to give and is left out
     max_new_tokens:int=120,
     settings:list[tuple]=SETTINGS
 )->dict:
@@ -114,7 +114,7 @@ def writing(
     def one(temperature, top_p):
         texts = write_many(model, tokenizer, n, max_new_tokens, temperature, top_p)
         return dict(temperature=temperature, top_p=top_p, **measures(texts), real=measures(cut_to_words(valid, texts)))
-    return dict(texts=n, max_new_tokens=max_new_tokens, many=[one(*s) for s in settings], samples=write_samples(model, tokenizer, settings=settings))
+    return dict(texts=n, max_new_tokens=max_new_tokens, many=[one(*s) for s in settings if s[0] > 0], samples=write_samples(model, tokenizer, settings=settings))
 
 def record_writing(path:str|Path, found:dict):
     "Write it as JSON."
