@@ -15,7 +15,7 @@ NUMBER = r'(?<![\w/.`-])\d[\d,.]*%?(?<![,.])'       # not a part of a name
 
 def numbers(text):
     "The numbers in a Markdown text, outside code, links and formulas."
-    text = re.sub(r'`[^`]*`|\]\([^)]*\)|\$[^$]*\$|CS336, assignment 1', ' ', text)
+    text = re.sub(r'#[0-9a-fA-F]{6}|`[^`]*`|\]\([^)]*\)|\$[^$]*\$|CS336, assignment 1', ' ', text)
     return [n for n in re.findall(NUMBER, text) if n not in METHOD]
 
 def literals(source):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['pick_device', 'Setup', 'device_name', 'commit', 'environment', 'Evaluation', 'evaluate', 'train_step', 'State',
            'content_sha256', 'save_checkpoint', 'load_checkpoint', 'save_model', 'load_model', 'StopFlag', 'Job',
-           'Progress', 'check_folder', 'train', 'run_experiment', 'main']
+           'vitals', 'Progress', 'check_folder', 'train', 'run_experiment', 'main']
 
 # %% ../nbs/04_train.ipynb #de44cfa5
 import contextlib, hashlib, json, math, os, pickle, platform, signal, subprocess, sys, time
@@ -308,30 +308,40 @@ def save(self:Job, state:State):
     save_checkpoint(self.folder/'checkpoints'/'final_checkpoint.pt', state.to_dict(self.cfg))
 
 # %% ../nbs/04_train.ipynb #f2204b9c
+def vitals(
+    row:dict,       # of metrics.csv
+    cfg:Config
+)->dict[str,str]:   # learning rate, length of the gradient, speed, time left
+    "How a run is getting on, in words."
+    left = row['seconds']/row['step']*(cfg.max_iters - row['step'])
+    return dict(lr=f"{row['learning_rate']:.1e}", gradient=f"{row['grad_norm']:.2f}",
+                speed=f"{row['tokens']/row['seconds']:,.0f} tokens/s", left=tqdm.format_interval(left))
+
+# %% ../nbs/04_train.ipynb #52a2f88d
 class Progress:
-    "A progress line: step, loss, learning rate, speed, time left."
+    "A progress line: step, loss, learning rate, length of the gradient, speed, time left."
     def __init__(self, cfg:Config, state:State, shown:bool=True):
         redrawn = shown and (sys.stderr.isatty() or 'ipykernel' in sys.modules)
-        self.shown, self.width = shown, len(str(cfg.max_iters))
+        self.cfg, self.shown, self.width = cfg, shown, len(str(cfg.max_iters))
         self.bar = tqdm(total=cfg.max_iters, initial=state.step, desc=cfg.name, unit='step', disable=not redrawn, dynamic_ncols=True)
 
     def show(self, state:State, row:dict):
         "Bring the line up to date."
-        speed = f"{row['tokens']/state.seconds:,.0f} tokens/s"
-        self.bar.set_postfix_str(f"loss {row['train_loss']:.3f}, lr {row['learning_rate']:.1e}, {speed}", refresh=False)
+        v = vitals(row, self.cfg)
+        self.bar.set_postfix_str(f"loss {row['train_loss']:.3f}, lr {v['lr']}, gradient {v['gradient']}, {v['speed']}", refresh=False)
         self.bar.update(state.step - self.bar.n)
-        if self.shown and 'valid_loss' in row: self.bar.write(self.line(state, row, speed))
+        if self.shown and 'valid_loss' in row: self.bar.write(self.line(row))
 
-    def line(self, state, row, speed)->str:
+    def line(self, row:dict)->str:
         "What an evaluation leaves behind."
-        left = tqdm.format_interval(state.seconds/state.step*(self.bar.total - state.step))
-        return (f"step {state.step:>{self.width}}: training {row['train_loss']:.3f}, validation {row['valid_loss']:.3f} nats a token "
-                f"({row['valid_bits_per_byte']:.3f} bits a byte), lr {row['learning_rate']:.1e}, {speed}, {left} left")
+        v = vitals(row, self.cfg)
+        return (f"step {row['step']:>{self.width}}: training {row['train_loss']:.3f}, validation {row['valid_loss']:.3f} nats a token "
+                f"({row['valid_bits_per_byte']:.3f} bits a byte), lr {v['lr']}, gradient {v['gradient']}, {v['speed']}, {v['left']} left")
 
     def __enter__(self): return self
     def __exit__(self, *exc): self.bar.close()
 
-# %% ../nbs/04_train.ipynb #52a2f88d
+# %% ../nbs/04_train.ipynb #97e4eb7d
 @patch
 def loop(self:Job, state:State, bar:Progress, stop)->State:
     "Train until the last step, or until `stop` is true."
@@ -357,7 +367,7 @@ def loop(self:Job, state:State, bar:Progress, stop)->State:
     state.seconds += time.perf_counter() - start
     return state
 
-# %% ../nbs/04_train.ipynb #97e4eb7d
+# %% ../nbs/04_train.ipynb #868fa0a1
 @patch
 def compiled(self:Job, model:nn.Module):
     "The model compiled and warmed up; its weights are as before."
@@ -369,7 +379,7 @@ def compiled(self:Job, model:nn.Module):
     model.zero_grad(set_to_none=True)
     return fast
 
-# %% ../nbs/04_train.ipynb #868fa0a1
+# %% ../nbs/04_train.ipynb #d37b9576
 _MAY_DIFFER = {'device', 'compile', 'data_dir', 'train_text', 'valid_text', 'tokenizer', 'workers', 'name', 'sample_tokens',
                'eval_interval', 'eval_tokens', 'log_interval', 'checkpoint_interval'}      # what changes no weight, or is checked by its content
 
@@ -388,7 +398,7 @@ def check_folder(
     differ = [f'{k} ({old.get(k)} there, {v} here)' for k,v in asdict(cfg).items() if k not in _MAY_DIFFER and old.get(k) != v]
     if differ: raise InputError(f'{folder} holds another run; it differs in {", ".join(differ)}: give the same values, or choose another --name')
 
-# %% ../nbs/04_train.ipynb #adaba016
+# %% ../nbs/04_train.ipynb #ff42b51b
 @patch
 def begin(self:Job, resume:bool=False)->State:
     "The state to start from; writes config.json if there is none."
@@ -402,12 +412,12 @@ def begin(self:Job, resume:bool=False)->State:
     if checkpoint.exists(): return State.from_dict(load_checkpoint(checkpoint), self.cfg, self.setup.device)
     return State.fresh(self.cfg, self.setup.device)
 
-# %% ../nbs/04_train.ipynb #ff42b51b
+# %% ../nbs/04_train.ipynb #ab840e46
 @patch
-def samples(self:Job, model:Transformer)->list[str]:
-    "Three documents that the model begins by itself."
+def samples(self:Job, model:Transformer, count:int=3)->list[str]:
+    "Documents that the model begins by itself."
     end, n = self.tokenizer.ids[END_OF_TEXT.encode()], self.cfg.sample_tokens
-    return [self.tokenizer.decode(generate(model, [end], n, temperature=.8, stop_id=end, seed=seed)) for seed in range(3)] if n else []
+    return [self.tokenizer.decode(generate(model, [end], n, temperature=.8, stop_id=end, seed=seed)) for seed in range(count)] if n else []
 
 @patch
 def summary(self:Job, state:State, e:Evaluation)->dict:
@@ -420,7 +430,7 @@ def summary(self:Job, state:State, e:Evaluation)->dict:
         tokens=cfg.tokens, steps=state.step, seconds=state.seconds, tokens_per_second=cfg.tokens/state.seconds,
         environment=environment(self.setup), samples=self.samples(state.model))
 
-# %% ../nbs/04_train.ipynb #ab840e46
+# %% ../nbs/04_train.ipynb #9f5dd891
 @patch
 def finish(self:Job, state:State)->dict:
     "Write summary.json and loss_curves.png."
@@ -432,17 +442,20 @@ def finish(self:Job, state:State)->dict:
 def train(
     job:Job,                # from `Job.prepare`
     resume:bool=False,      # go on from the folder's checkpoint
-    progress:bool=True      # show a progress line
+    progress:bool=True,     # show a progress line
+    bar=None,               # what shows the progress instead: its `show(state, row)` is called with each new row
+    stop:StopFlag=None      # a flag of the caller's own, to be raised from another thread
 )->dict|None:               # the summary, or None if the run was stopped
     "Train one model. Ctrl-C saves and stops; `resume` goes on to the same weights."
     state, cfg, done = job.begin(resume), job.cfg, job.folder/'summary.json'
     if state.step == cfg.max_iters and done.exists(): return json.loads(done.read_text(encoding='utf-8'))
-    with StopFlag() as stop, Progress(cfg, state, progress) as bar:
+    shown = Progress(cfg, state, progress) if bar is None else contextlib.nullcontext(bar)
+    with (StopFlag() if stop is None else stop) as stop, shown as bar:
         job.loop(state, bar, stop)
         job.save(state)
     return job.finish(state) if state.step == cfg.max_iters and not stop else None
 
-# %% ../nbs/04_train.ipynb #e9da0c08
+# %% ../nbs/04_train.ipynb #0c8ffbc0
 def run_experiment(
     args:Args,              # from `parse_args`
     progress:bool=True,     # show progress lines
@@ -464,7 +477,7 @@ def run_experiment(
     if len(jobs) > 1: _compare(folders, root, say)
     return True
 
-# %% ../nbs/04_train.ipynb #7c2649c5
+# %% ../nbs/04_train.ipynb #37dd995d
 def _headline(job):
     c = job.cfg
     return (f"\n{c.name}: {sum(parameter_ledger(c.model).values()):,} parameters, {c.tokens:,} tokens of {c.train_text or c.corpus}, "
@@ -483,7 +496,7 @@ def _compare(folders, root, say):
     with atomic_write(root/'comparison.png') as f: plot_comparison(runs).savefig(f, dpi=150, format='png')
     say(f'\n{comparison(runs)}\ncompared in {root}/comparison.png and comparison.md')
 
-# %% ../nbs/04_train.ipynb #a488ea6f
+# %% ../nbs/04_train.ipynb #24b38867
 def main(
     argv:list[str]|None=None    # default: the arguments of the process
 )->int:                         # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
@@ -493,5 +506,5 @@ def main(
     except OSError as e: print(f'error: {e}: free some space, or choose another --output-dir or --data-dir', file=sys.stderr); return 2
     except KeyboardInterrupt: print('\ninterrupted', file=sys.stderr); return 130
 
-# %% ../nbs/04_train.ipynb #f71041e9
+# %% ../nbs/04_train.ipynb #8debd41a
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())
