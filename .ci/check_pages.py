@@ -49,7 +49,7 @@ def check(path):
 
 if __name__ == '__main__':
     failed = 0
-    for path in map(Path, sys.argv[1:] or [nbs/'index.ipynb', *sorted((nbs/'experiments').glob('*.ipynb'))]):
+    for path in map(Path, sys.argv[1:] or [nbs/'index.ipynb', nbs/'names.ipynb', *sorted((nbs/'experiments').glob('*.ipynb'))]):
         problems = list(check(path.resolve()))
         failed += bool(problems)
         print(*(f'FAILED: {path.name}: {p}' for p in problems), sep='\n') if problems else print(f'ok: {path.name} says what was recorded')

@@ -89,7 +89,7 @@ def split_gap(
 # %% ../nbs/05_analysis.ipynb #cdf39431
 @dataclass
 class PowerLaw:
-    "loss(n) = floor + scale * n**-exponent"
+    "What no training removes and what it does: loss(n) = floor + scale * n**-exponent."
     floor:float
     scale:float
     exponent:float

@@ -46,7 +46,7 @@ def colored_text(
     from html import escape
     def span(token, cost):
         text = escape(token.decode('utf-8', 'replace')).replace('\n', '↵<br>')
-        return f'<span style="background:rgba(213,94,0,{min(cost/top, 1)*.75:.2f})" title="{cost/math.log(2):.1f} bits">{text}</span>'
+        return f'<span style="background:rgba(213,94,0,{min(cost/top, 1)*.5:.2f})" title="{cost/math.log(2):.1f} bits">{text}</span>'
     return '<p style="line-height:1.7">' + ''.join(map(span, tokens, nats)) + '</p>'
 
 # %% ../nbs/05a_anatomy.ipynb #be9b4ebc

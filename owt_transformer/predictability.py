@@ -74,16 +74,16 @@ class KneserNey:
         "Of each token, given those before it in `tokens`."
         tokens, p, context = tokens.astype(np.int64), np.full(len(tokens), 1/self.vocab_size), np.zeros(len(tokens), np.int64)
         for keys, (counts, total, types, D) in zip(self.keys[1:], self.levels):
-            row = _find(keys, context*self.vocab_size + tokens, context >= 0)       # of the n-gram that ends here, or -1
+            row = _find(keys, context*self.vocab_size + tokens)                     # of the n-gram that ends here, or -1; an unknown context has no key
             seen, all_seen = np.where(row >= 0, counts[row], 0), np.where(context >= 0, total[context], 0)
             p = np.where(all_seen > 0, (np.maximum(seen-D, 0) + D*types[context]*p)/np.maximum(all_seen, 1), p)
             context = np.r_[-1, row[:-1]]                                           # what the next order looks at ended one earlier
         return p
 
-def _find(keys, wanted, possible):
+def _find(keys, wanted):
     "The row of each wanted key, -1 where it is not there."
     row = np.searchsorted(keys, wanted).clip(max=len(keys)-1)
-    return np.where(possible & (keys[row] == wanted), row, -1)
+    return np.where(keys[row] == wanted, row, -1)
 
 # %% ../nbs/05b_predictability.ipynb #1b474d6d
 def bits_of(
