@@ -167,12 +167,14 @@ def bits_on(
     model:Transformer,
     tokenizer:Tokenizer,        # the model's
     documents:list[str],
-    batch_size:int=32
+    batch_size:int=32,
+    whole:bool=True             # False: the documents are cut, so their ends are not charged
 )->dict:                        # bits and bytes a token, tokens, right guesses
     "A model's loss on any documents."
     end = tokenizer.ids[END_OF_TEXT.encode()]
     ids = np.concatenate([np.array([*tokenizer.encode(d), end], dtype=np.uint16) for d in documents])
     losses = token_losses(model, TokenData(ids, model.cfg.context_length, model.head.weight.device), batch_size)
+    losses = {k: v[whole | (losses['id'] != end)] for k, v in losses.items()}
     n_bytes = token_bytes(tokenizer).numpy()[losses['id']].sum()
     return dict(bits_per_byte=float(losses['nats'].sum()/math.log(2)/n_bytes), bytes_per_token=float(n_bytes/len(losses['id'])),
                 tokens=len(losses['id']), accuracy=float(losses['right'].mean()))

@@ -110,7 +110,7 @@ def writing(
     "All measurements of this notebook, in plain values."
     def measures(texts):
         return dict(words=sum(len(t.split()) for t in texts), distinct={str(k): distinct(texts, k) for k in (1, 2, 3)}, repetition=repetition(texts, 4),
-            copied={str(k): copied(texts, train, k) for k in (2, 3, 4, 5, 6, 8, 12)}, bits_per_byte={name: bits_on(*reader, texts)['bits_per_byte'] for name, reader in readers.items()})
+            copied={str(k): copied(texts, train, k) for k in (2, 3, 4, 5, 6, 8, 12)}, bits_per_byte={name: bits_on(*reader, texts, whole=False)['bits_per_byte'] for name, reader in readers.items()})
     def one(temperature, top_p):
         texts = write_many(model, tokenizer, n, max_new_tokens, temperature, top_p)
         return dict(temperature=temperature, top_p=top_p, **measures(texts), real=measures(cut_to_words(valid, texts)))
