@@ -56,8 +56,8 @@ def notebook(path):
     path.write_text(json.dumps(dict(cells=[*map(cell, CELLS.values())], metadata=kernel, nbformat=4, nbformat_minor=4)))
 
 def settings(folder):
-    "JupyterLab without news, and with all cells in the page."
-    for name, value in {'notebook-extension/tracker': dict(windowingMode='none'), 'apputils-extension/notification': dict(fetchNews='false', checkForUpdates=False)}.items():
+    "JupyterLab without news and questions, and with all cells in the page."
+    for name, value in {'notebook-extension/tracker': dict(windowingMode='none', autoStartDefaultKernel=True), 'apputils-extension/notification': dict(fetchNews='false', checkForUpdates=False)}.items():
         path = folder/'@jupyterlab'/f'{name}.jupyterlab-settings'
         path.parent.mkdir(parents=True, exist_ok=True); path.write_text(json.dumps(value))
 
@@ -84,17 +84,46 @@ def jupyterlab(folder):
         except subprocess.TimeoutExpired: os.killpg(p.pid, signal.SIGKILL); p.wait()
         log.close()
 
-def cell(page, name): return page.locator('.jp-CodeCell').nth([*CELLS].index(name)).locator('.jp-OutputArea')
+def cell(page, name): return page.locator('.jp-CodeCell').nth([*CELLS].index(name)).locator('.jp-Cell-outputArea')
 
-def changes(page, area, action, seconds=60):
-    "Do something; wait until the view below the controls is another. Returns its new HTML."
-    view = area.locator('.widget-html-content').last
-    before = view.inner_html()
+def shown(area):
+    "The HTML of the last widget in the box: what is below the controls."
+    return area.locator('.widget-vbox').first.locator(':scope > *').last.inner_html()
+
+def changes(page, area, action, to='', seconds=60):
+    "Do something; wait until the view below the controls is another, and holds a text. Returns its new HTML."
+    before = shown(area)
     action()
     for _ in range(10*seconds):
-        if (after := view.inner_html()) != before: return after
+        if (after := shown(area)) != before and to in after: return after
         page.wait_for_timeout(100)
     raise AssertionError('nothing changed')
+
+def curves(area): return area.locator('.owt-chart svg.wide polyline')
+
+def lines(area):
+    "How the curves run, in pixels."
+    return [line.get_attribute('points') for line in curves(area).all()]
+
+def reads(page, area):
+    "Point at a chart, then walk along a curve by keyboard: the readout must follow."
+    plot, said = area.locator('.owt-chart[data-live] .plot'), area.locator('.owt-chart .said')
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    page.mouse.move(box['x'] + .3*box['width'], box['y'] + .5*box['height'])
+    assert ': ' in (pointed := said.inner_text()), pointed
+    page.mouse.move(box['x'] + .6*box['width'], box['y'] + .5*box['height'])
+    assert said.inner_text() not in ('', pointed), 'the readout does not follow the pointer'
+    page.mouse.move(0, 0)
+    plot.focus()
+    texts = []
+    for key in ('Home', 'ArrowRight', 'ArrowRight'): page.keyboard.press(key); texts.append(said.inner_text())
+    assert len({*texts, ''}) == 4, texts
+    page.keyboard.press('ArrowDown')                            # the other curve; JupyterLab must not take the key
+    assert said.inner_text().split(':')[0] not in ('', texts[-1].split(':')[0]), said.inner_text()
+    page.keyboard.press('ArrowUp')
+    assert plot.evaluate('p => p == document.activeElement')
+    return texts
 
 def press(page, area, label, key, times=1):
     "Move a slider by keyboard."
@@ -130,7 +159,11 @@ def check_watch(page, report, work, shot):
         cell(page, 'free').get_by_text('the kernel is free').wait_for(timeout=180_000)
         area.get_by_text('Newest sample').wait_for(timeout=120_000)
         changes(page, area, lambda: None)                       # all by itself
-        assert area.locator('polyline').count() == 2 and 'training' in area.get_by_role('status').inner_text()
+        assert curves(area).count() == 2 and 'training' in area.locator('p[role=status]').inner_text()
+    with report.check('its chart is read by pointer and by keyboard while it trains'):
+        changes(page, area, lambda: None)                       # a new chart: it stays for ten seconds
+        reads(page, area)
+        assert 'training' in area.locator('p[role=status]').inner_text()
         shot(area, 'watch-live')
     with report.check('Stop, pressed by keyboard, saves and stops'):
         area.get_by_role('button', name='Stop').focus(); page.keyboard.press('Enter')
@@ -170,30 +203,33 @@ print(f'(stopped at {start}, compared at {there})')
 def check_runs(page, report, shot):
     area = cell(page, 'runs')
     area.scroll_into_view_if_needed()
-    with report.check('six runs are drawn, and each point says what it is'):
-        area.locator('svg[role=img]').wait_for()
-        assert area.locator('polyline').count() == 6
-        assert 'owt-0' in area.locator('circle title').first.text_content()
+    with report.check('six runs are drawn'):
+        area.locator('.owt-chart[data-live]').wait_for()
+        assert curves(area).count() == 6
+    with report.check('pointing at the chart shows a value, and ArrowRight the next'):
+        assert all(text.startswith('owt-0: ') and 'steps' in text for text in reads(page, area))
         shot(area, 'runs')
-    with report.check('another measure, chosen by keyboard, is drawn'):
+    with report.check('another measure, when chosen, is drawn'):
         box = area.locator('select:not([multiple])').nth(1)
-        html = changes(page, area, lambda: box.select_option(label='training loss (nats a token)'))
-        assert 'training loss' in html
+        changes(page, area, lambda: box.select_option(label='training loss (nats a token)'), 'Training loss of recorded runs')
     with report.check('the slider for smoothing, moved by keyboard, smooths'):
-        html = changes(page, area, lambda: press(page, area, 'smoothing', 'PageUp', 16))
+        before = lines(area)
+        changes(page, area, lambda: press(page, area, 'smoothing', 'PageUp', 16), 'smoothed by')
         page.wait_for_timeout(1000)
-        assert area.locator('polyline').count() == 12 and 'smoothed' in html
-    with report.check('the slider for reading moves the mark and the table'):
-        mark, table = area.locator('path.mark').get_attribute('d'), area.locator('table').inner_text()
-        changes(page, area, lambda: press(page, area, 'read at', 'Home'))
-        page.wait_for_timeout(500)
-        assert area.locator('path.mark').get_attribute('d') != mark and area.locator('table').inner_text() != table
-        press(page, area, 'read at', 'PageUp', 5); page.wait_for_timeout(500)
+        assert len(after := lines(area)) == 6 and all(a != b for a, b in zip(before, after))
+    with report.check('the new chart answers too, and its table opens by keyboard'):
+        reads(page, area)
         shot(area, 'runs-smoothed')
+        area.locator('summary').focus(); page.keyboard.press('Enter')
+        area.locator('details[open] td').first.wait_for(timeout=5000)
+        shot(area, 'runs-table')
     with report.check('a run that is not chosen is not drawn'):
         changes(page, area, lambda: area.locator('select[multiple]').select_option(['owt-0', 'tinystories-0']))
         page.wait_for_timeout(500)
-        assert area.locator('polyline').count() == 4
+        assert curves(area).count() == 2
+    with report.check('no run chosen: a sentence instead of a chart'):
+        changes(page, area, lambda: area.locator('select[multiple]').select_option([]), 'Choose at least one run')
+        changes(page, area, lambda: area.locator('select[multiple]').select_option(['owt-0', 'tinystories-0']), 'owt-chart')
 
 def check_playground(page, report, shot):
     area = cell(page, 'playground')
