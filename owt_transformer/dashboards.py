@@ -268,7 +268,7 @@ def write_on(
 # %% ../nbs/05e_dashboards.ipynb #f9c599a5
 _MARKS = {' ': '·', '\n': '↵', '\t': '⇥', '\r': '␍'}
 
-def _visible(token:bytes, mark:str='<span style="opacity:.75">{}</span>')->str:
+def _visible(token:bytes, mark:str='<span style="opacity:.85">{}</span>')->str:
     "HTML of a token: white space as marks, other unprintable characters by number, bytes that are no text in hex."
     try: text = token.decode('utf-8')
     except UnicodeDecodeError: return mark.format(token.hex(' ').upper())
@@ -277,7 +277,7 @@ def _visible(token:bytes, mark:str='<span style="opacity:.75">{}</span>')->str:
 # %% ../nbs/05e_dashboards.ipynb #3f20534d
 def _shade(p:float)->str:
     "Ground colour of a token of probability p: none at 1, fullest at 0.25% and below."
-    return f'rgba(213,94,0,{min(abs(math.log(max(p, 1e-9)))/6, 1)*.7:.2f})'
+    return f'rgba(213,94,0,{min(abs(math.log(max(p, 1e-9)))/6, 1)*.6:.2f})'
 
 def _token_span(w):
     title = lambda t, p: f'{_visible(t, "{}")} {p:.1%}'            # no room for HTML
@@ -339,11 +339,11 @@ def tokens_html(
     return ''.join(out)
 
 def _box(i, token, odd):
-    ground = 'rgba(0,114,178,.22)' if odd else 'transparent'
+    ground = 'rgba(0,114,178,.18)' if odd else 'transparent'
     about = f'token {i}, {len(token)} byte{"s"*(len(token) != 1)}: {token.hex(" ")}'
     return (f'<span title="{about}" style="display:inline-flex;flex-direction:column;align-items:center;padding:0 4px;line-height:1.35;'
             f'border:1px solid rgba(127,127,127,.55);background:{ground};font-family:monospace;overflow-wrap:anywhere">'
-            f'<span>{_visible(token)}</span><small style="opacity:.75;font-size:.7em">{i}</small></span>')
+            f'<span>{_visible(token)}</span><small style="opacity:.85;font-size:.7em">{i}</small></span>')
 
 # %% ../nbs/05e_dashboards.ipynb #b830451c
 def explore_tokens(
