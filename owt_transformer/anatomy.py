@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KINDS', 'SENTENCES', 'PASSAGES', 'token_losses', 'colored_text', 'token_kind', 'kinds_of', 'by_group', 'costliest',
            'context_curve', 'frequency_curve', 'boundary_curve', 'by_document', 'bootstrap_bits', 'calibration',
-           'bits_on', 'sentence_losses', 'word_bits', 'anatomy', 'record_anatomy']
+           'bits_on', 'sentence_losses', 'against_truth', 'word_bits', 'anatomy', 'record_anatomy']
 
 # %% ../nbs/05a_anatomy.ipynb #f5b6ebe1
 import json, math
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from .data import TokenData, iter_documents, token_bytes
 from .files import atomic_write
 from .model import Transformer
+from .synthetic import Grammar
 from .tokenizer import END_OF_TEXT, Tokenizer, split_words
 
 # %% ../nbs/05a_anatomy.ipynb #8e33a6a0
@@ -202,6 +203,21 @@ def sentence_losses(
                 bits_per_byte=sum(nats)/math.log(2)/len(sentence.encode()))
 
 # %% ../nbs/05a_anatomy.ipynb #6babc044
+def against_truth(
+    model:Transformer,
+    tokenizer:Tokenizer,
+    grammar:Grammar,            # the source of the documents
+    documents:list[str],
+    batch_size:int=32
+)->dict:                        # bits of each document: 'true', and for the 'model'
+    "What documents cost the model, and what they truly cost."
+    end = tokenizer.ids[END_OF_TEXT.encode()]
+    ids = np.array([end, *(i for d in documents for i in (*tokenizer.encode(d), end))], dtype=np.uint16)     # an end first, so that each token of a document is predicted
+    losses = token_losses(model, TokenData(ids, model.cfg.context_length, model.head.weight.device), batch_size)
+    nats, _ = by_document(losses, token_bytes(tokenizer).numpy(), end)
+    return dict(true=[grammar.parse(d)[0] for d in documents], model=(nats/math.log(2)).tolist())
+
+# %% ../nbs/05a_anatomy.ipynb #d2267815
 PASSAGES = {
     'a story': 'One day, Mia and her brother Ben went to the lake. They saw a small duck with a hurt wing. "Oh no!" said Mia. "We must help the duck." '
         'Ben ran home to get a soft towel. Mom came and put the duck in a box. Soon the duck was well again, and it swam away. Mia and Ben were happy.',
@@ -219,7 +235,7 @@ def word_bits(
     ends = np.cumsum(sizes)
     return [(w, sum(s['nats'][e-n:e])/math.log(2)) for w, n, e in zip(split_words(text), sizes, ends)]
 
-# %% ../nbs/05a_anatomy.ipynb #d2267815
+# %% ../nbs/05a_anatomy.ipynb #9af586ef
 def anatomy(
     model:Transformer,
     tokenizer:Tokenizer,
