@@ -6,10 +6,12 @@ import argparse, configparser, re, sys, threading, time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urldefrag, urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import TimeoutError, sync_playwright
+
+from check_charts import check_charts
 
 top = Path(__file__).parent.parent
 settings = configparser.ConfigParser(interpolation=None)
@@ -68,14 +70,6 @@ overflowing = """() => {
 }"""
 
 same = """() => [...document.querySelectorAll('pre code')].slice(10).forEach(e => e.classList.add('more-of-the-same'))"""
-
-play = """async figure => {
-    const readout = figure.querySelector('[aria-live]'), wait = () => new Promise(done => setTimeout(done, 100))
-    const focused = () => figure.contains(document.activeElement)
-    figure.focus()
-    if (!focused()) figure.querySelector('[tabindex="0"], button, input')?.focus()
-    return {readout: readout?.textContent, focused: focused(), table: !!figure.querySelector('details table')}
-}"""
 
 class Visit:
     "One page, opened at one width: what it did, what it asked for, and what is on it"
@@ -137,7 +131,8 @@ def check_links(report, visits, base, folder):
         reached.add(name := todo.pop())
         todo += leads.get(name, set()) - reached
     report.add('every page is reached from the front page', [(name, 'no link', 'expected one, in the sidebar say') for name in ids if name not in reached])
-    print(f'{len(outside)} links to other sites, not followed:', *sorted(u for u in outside if urlsplit(u).scheme != 'javascript'), sep='\n  ')
+    files = sorted({urldefrag(u).url for u in outside if urlsplit(u).scheme != 'javascript'})
+    print(f'{len(files)} pages of other sites, not visited:', *files, sep='\n  ')
 
 def look_for(page, words):
     "What the site's search box answers: [(address, text)], for smalldocs and for Quarto"
@@ -185,21 +180,11 @@ def check_access(report, visits, renderer):
         report.add(f'axe finds nothing serious at {width} px, {theme}', findings)
     for line in sorted(excused): print(line)
 
-def check_charts(report, visits):
-    "Interactive charts answer the keyboard, and their numbers are there as a table"
-    charts, findings = 0, []
-    for v in [v for v in visits if v.width == 1280]:
-        for n, figure in enumerate(v.page.locator('figure.owt-chart').all()):
-            charts, where, before = charts+1, f'chart {n+1}', figure.evaluate(play)
-            if not before['table']: findings.append((v.name, where, 'expected its numbers in a <table> in <details>'))
-            if not before['focused']: findings.append((v.name, where, 'should take the focus'))
-            if before['readout'] is None: findings.append((v.name, where, 'expected an element with aria-live'))
-            v.page.keyboard.press('ArrowRight')
-            v.page.wait_for_timeout(150)
-            after = figure.evaluate("f => f.querySelector('[aria-live]')?.textContent")
-            if after == before['readout']: findings.append((v.name, where, f'ArrowRight should change {after!r}'))
-    if charts: report.add(f'{charts} interactive charts answer the arrow keys and have their table', findings)
-    else: print('no interactive charts (figure.owt-chart) were found')
+def check_interaction(report, visits):
+    "Charts answer the pointer and the keyboard, and say in a table what they draw"
+    pages = {v: n for v in visits if v.width == 1280 and (n := v.page.locator('.owt-chart').count())}
+    findings = [(v.name, 'chart', problem) for v in pages for problem in check_charts(v.page)]
+    report.add(f'{sum(pages.values())} charts answer pointer and keyboard', findings if pages else [('the site', '.owt-chart', 'expected charts')])
 
 def take_screenshots(visits, folder):
     "Each page in full, in parts where it is longer than a picture can be"
@@ -229,7 +214,7 @@ def run(folder, chromium, renderer, screenshots=None, seconds=0):
         check_opened(report, visits, base, folder)
         check_links(report, visits, base, folder)
         check_layout(report, visits)
-        check_charts(report, visits)
+        check_interaction(report, visits)
         check_access(report, visits, renderer)
         check_search(report, visits, base)
         browser.close()
