@@ -374,11 +374,11 @@ class TokenData:
 @patch
 def batch(self:TokenData,
     seed:int,           # of the run
-    step:int,           # number of the step, from 0
+    step:int|torch.Tensor,  # number of the step, from 0; a tensor [1] stays on the device
     batch_size:int      # samples B
 )->tuple[torch.Tensor,torch.Tensor]:    # inputs and targets, int64 [B, T]
     "The batch of a step: the same for the same arguments, whatever came before."
-    k = torch.arange(step*batch_size, (step+1)*batch_size, device=self.device)
+    k = step*batch_size + torch.arange(batch_size, device=self.device)
     return self.windows(sample_offsets(seed, k, len(self)-self.context_length))
 
 # %% ../nbs/01_data.ipynb #3e7e7561
