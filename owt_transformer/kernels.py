@@ -13,10 +13,7 @@ from torch import nn, Tensor
 try: import triton, triton.language as tl       # comes with torch where it can be used
 except ImportError: triton = None
 
-# %% ../nbs/03a_kernels.ipynb #d21a66aa
-from .optim import cross_entropy
-
-# %% ../nbs/03a_kernels.ipynb #aa0f91f0
+# %% ../nbs/03a_kernels.ipynb #e2757d36
 def surprise_plain(
     logits:Tensor,      # [N, V]; replaced by `scale` times the gradient of each row's loss
     targets:Tensor,     # int64 [N]: the tokens that came
@@ -29,7 +26,7 @@ def surprise_plain(
     logits.copy_(gradient*scale)
     return nats[:,0]
 
-# %% ../nbs/03a_kernels.ipynb #10ebf490
+# %% ../nbs/03a_kernels.ipynb #bb6aa06c
 if triton:
     @triton.jit
     def _surprise_kernel(logits, targets, nats, V, scale, BLOCK:tl.constexpr):
@@ -56,24 +53,34 @@ def surprise_triton(logits:Tensor, targets:Tensor, scale:float=1., block:int=409
     _surprise_kernel[(len(logits),)](logits, targets, nats, logits.shape[1], scale, BLOCK=block, num_warps=warps)
     return nats
 
-# %% ../nbs/03a_kernels.ipynb #7ff87158
+# %% ../nbs/03a_kernels.ipynb #cb36198f
 def surprise_in_place(logits:Tensor, targets:Tensor, scale:float=1.)->Tensor:
     "`surprise_plain` without copies, for float32."
-    targets = targets[:,None]
-    right, lse = logits.gather(-1, targets), logits.logsumexp(-1, keepdim=True)
-    logits.sub_(lse).exp_().scatter_add_(-1, targets, -torch.ones_like(lse)).mul_(scale)
-    return (lse - right)[:,0]
+    nats = []
+    for z, y in zip(logits.split(32), targets[:,None].split(32)):       # [n, V], [n, 1]
+        right, top = z.gather(-1, y), z.amax(-1, keepdim=True)
+        total = z.sub_(top).exp_().sum(-1, keepdim=True)
+        nats.append(total.log() + top - right)
+        z.mul_(scale/total).scatter_add_(-1, y, torch.full_like(total, -scale))
+    return torch.cat(nats)[:,0]
 
 def surprise(logits:Tensor, targets:Tensor, scale:float=1.)->Tensor:
     "`surprise_plain` in the way that suits the device."
     if triton and logits.is_cuda: return surprise_triton(logits, targets, scale)
     return (surprise_in_place if logits.dtype == torch.float32 else surprise_plain)(logits, targets, scale)
 
-# %% ../nbs/03a_kernels.ipynb #1346491e
+# %% ../nbs/03a_kernels.ipynb #991017e3
+def _linear(x, w): return torch.ops.mkldnn._linear_pointwise(x, w, None, 'none', [], '')
+
 @torch.library.custom_op('owt_transformer::onednn', mutates_args=())        # so that torch.compile takes it as it is
-def _onednn(x:Tensor, w:Tensor)->Tensor: return torch.ops.mkldnn._linear_pointwise(x, w, None, 'none', [], '')
+def _onednn(x:Tensor, w:Tensor)->Tensor: return _linear(x, w)
 @_onednn.register_fake
 def _(x, w): return x.new_empty(*x.shape[:-1], len(w))
+
+@torch.library.custom_op('owt_transformer::onednn_outer', mutates_args=())
+def _onednn_outer(a:Tensor, b:Tensor)->Tensor: return _linear(a.T, b.T)     # a.T @ b
+@_onednn_outer.register_fake
+def _(a, b): return a.new_empty(a.shape[1], b.shape[1])
 
 _ONEDNN = torch.backends.cpu.get_cpu_capability().startswith('AVX512') and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, '_linear_pointwise')
 
@@ -92,9 +99,9 @@ def outer_product(
 )->Tensor:              # [M, K]; laid out with the longer side last where oneDNN is used
     "`g.T @ x`, the gradient of a weight matrix, by oneDNN where that is faster."
     if not _suits_onednn(x): return g.T @ x
-    return _onednn(x.T, g.T).T if g.shape[1] > x.shape[1] else _onednn(g.T, x.T)
+    return _onednn_outer(x, g).T if g.shape[1] > x.shape[1] else _onednn_outer(g, x)
 
-# %% ../nbs/03a_kernels.ipynb #7af954d9
+# %% ../nbs/03a_kernels.ipynb #27a516bc
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, w):
@@ -119,7 +126,7 @@ def quicken(
         if m.out_features > m.in_features: m.weight.data = m.weight.data.T.contiguous().T
     return model
 
-# %% ../nbs/03a_kernels.ipynb #f0fab995
+# %% ../nbs/03a_kernels.ipynb #3a2d9269
 class _HeadCrossEntropy(torch.autograd.Function):
     "Loss and gradients of a linear head, a chunk of tokens at a time."
     @staticmethod
@@ -131,13 +138,14 @@ class _HeadCrossEntropy(torch.autograd.Function):
             nats.append(surprise(z, y, 1/N))                                    # z: now the gradient
             dh[start:start+chunk] = product(z, weight.T)
             dw = outer_product(z, h) if dw is None else dw.add_(outer_product(z, h))
-        ctx.save_for_backward(dh, dw)
+        ctx.gradients = dh, dw
         return torch.cat(nats).sum()/N
 
     @staticmethod
     def backward(ctx, grad):
-        dh, dw = ctx.saved_tensors
-        return dh.mul_(grad), dw.mul_(grad), None, None, None
+        (dh, dw), ctx.gradients = ctx.gradients, None           # nobody else holds them, so nobody has to copy them
+        if grad.is_cuda or grad != 1: dh, dw = dh.mul_(grad), dw.mul_(grad)
+        return dh, dw, None, None, None
 
 def head_cross_entropy(
     hidden:Tensor,      # what the head reads [..., C], float32 or bfloat16
@@ -149,7 +157,7 @@ def head_cross_entropy(
     "`cross_entropy(hidden @ weight.T, targets)` in little memory."
     return _HeadCrossEntropy.apply(hidden.flatten(0, -2), weight, targets.flatten(), chunk, fp8)
 
-# %% ../nbs/03a_kernels.ipynb #3c3d02b7
+# %% ../nbs/03a_kernels.ipynb #334a217d
 def product_fp8(x:Tensor, w:Tensor)->Tensor:
     "`product` with both factors rounded to eight bits (e4m3), each scaled as a whole; the result is bfloat16."
     (x8, sx), (w8, sw) = (_round_fp8(t) for t in (x, w))
@@ -159,7 +167,7 @@ def _round_fp8(t):
     scale = t.abs().amax().float().clamp(min=1e-12)/448
     return (t/scale).to(torch.float8_e4m3fn), scale
 
-# %% ../nbs/03a_kernels.ipynb #8baa0cc5
+# %% ../nbs/03a_kernels.ipynb #729ba3ac
 def adamw_pass_plain(
     w:Tensor,           # weights, float32; changed in place, as the next two
     m:Tensor,           # mean gradient
@@ -179,7 +187,7 @@ def adamw_pass_plain(
     w.mul_(1 - lr*weight_decay).sub_(lr * (m/c1) / ((v/c2).sqrt() + eps))
     if copy is not None: copy.copy_(w)
 
-# %% ../nbs/03a_kernels.ipynb #68571bfc
+# %% ../nbs/03a_kernels.ipynb #8baa0cc5
 if triton:
     @triton.jit
     def _adamw_kernel(w, m, v, g, now, copy, n, b1, b2, eps, decay, BLOCK:tl.constexpr, COPY:tl.constexpr):
@@ -208,7 +216,7 @@ def adamw_pass(w, m, v, g, now, betas, eps, weight_decay, copy=None):
     "`adamw_pass_plain` in the way that suits the device."
     (adamw_pass_triton if triton and w.is_cuda else adamw_pass_plain)(w, m, v, g, now, betas, eps, weight_decay, copy)
 
-# %% ../nbs/03a_kernels.ipynb #744ac9e5
+# %% ../nbs/03a_kernels.ipynb #0d56e073
 def keep_memory()->bool:            # was it possible?
     "Let this process keep memory that it has freed, in large pages; call it before torch makes its first tensor. For training on a CPU, with the GNU C library."
     M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4           # names and numbers in malloc.h

@@ -15,6 +15,7 @@ import numpy as np, torch
 from torch import nn, Tensor
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.adamw import adamw
 from fastcore.basics import patch
 
 # %% ../nbs/04c_step.ipynb #a4474703
@@ -236,9 +237,15 @@ def update_by_torch(self:Step):
         for p, q in self.pairs: p.grad = q.grad.float()
     self.norm = clip_grad_norm([p for p, q in self.pairs], c.grad_clip)
     for group in optimizer.param_groups: group['lr'] = cosine_lr(self.state.step, c.learning_rate, c.min_learning_rate, c.warmup_iters, c.max_iters)
-    optimizer.step()
+    for group in optimizer.param_groups:
+        lists = zip(*((p, p.grad, s['exp_avg'], s['exp_avg_sq'], s['step']) for p in group['params'] for s in [optimizer.state[p]]))
+        *tensors, steps = (list(map(_lying, ts)) for ts in lists)
+        adamw(*tensors, [], steps, fused=True, amsgrad=False, maximize=False, lr=group['lr'], weight_decay=group['weight_decay'],
+              beta1=group['betas'][0], beta2=group['betas'][1], eps=group['eps'])
     if self.setup.bf16:
         for p, q in self.pairs: q.copy_(p)
+
+def _lying(t): return t if t.is_contiguous() else t.T       # as it lies in memory: torch copies what is stored by columns
 
 @patch
 def update_in_one_pass(self:Step):
