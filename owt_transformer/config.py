@@ -45,7 +45,7 @@ class Config(ModelConfig):
     sample_tokens:int=100               # length of the samples that are written at the end
     device:str='auto'                   # auto, cpu, cuda, cuda:1, mps
     dtype:str='auto'                    # float32 or bfloat16 for the matrix products; auto: bfloat16 where the GPU has it
-    compile:str='auto'                  # yes, no; auto: yes on a CUDA GPU
+    compile:str='auto'                  # yes, no; auto: yes on a CUDA GPU, and on a CPU if the run is long and a C++ compiler is there
     step:str='fast'                     # fast, or plain: the readable step, to compare with
     accumulate:int=1                    # parts in which a step goes through its batch, to save memory
     deterministic:bool=True             # on a GPU: the same bits each time, at some cost in speed
@@ -151,7 +151,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message): raise InputError(message[0].lower() + message[1:] + ': see --help')
 
 def _parser():
-    usage = 'python -m owt_transformer.train [--config PRESET|FILE.json] [--name NAME] [--output-dir DIR] [--resume] [--FIELD VALUE ...]'
+    usage = 'python -m owt_transformer.train [--config PRESET|FILE.json] [--name NAME] [--output-dir DIR] [--resume] [--benchmark [--compare] [--profile]] [--FIELD VALUE ...]'
     p = _Parser(prog='python -m owt_transformer.train', usage=usage, allow_abbrev=False, argument_default=argparse.SUPPRESS,
                 description='Train the same small Transformer on one corpus or several, and compare. Without options: the whole experiment in small.')
     p.add_argument('--config', default=None, metavar='PRESET|FILE.json',
@@ -159,6 +159,9 @@ def _parser():
     p.add_argument('--name', metavar='NAME', help='name of the folder for the results (default: that of the preset)')
     p.add_argument('--output-dir', default='runs', metavar='DIR', help='where result folders are made (default: runs)')
     p.add_argument('--resume', action='store_true', default=False, help='go on with a run that was interrupted')
+    p.add_argument('--benchmark', action='store_true', default=False, help='do not train but time a step (of owt, unless --config says otherwise)')
+    p.add_argument('--compare', action='store_true', default=False, help="time it beside a Llama of the transformers library with torch's AdamW, plain and compiled")
+    p.add_argument('--profile', action='store_true', default=False, help='time it kernel by kernel, and write a trace')
     return p
 
 def _add_fields(parser):
@@ -183,23 +186,27 @@ class Args:
     name:str                # of its folder
     output_dir:Path         # where the folder is made
     resume:bool             # go on with what is there
+    benchmark:bool=False    # time a step instead of training
+    compare:bool=False      # beside others
+    profile:bool=False      # kernel by kernel
 
 def parse_args(
     argv:list[str]|None=None    # default: the arguments of the process
 )->Args:
     "Read the command line; mistakes are `InputError`s."
     given = vars(_parse_known(argv))
-    config, name, out, resume = (given.pop(k, None) for k in ('config', 'name', 'output_dir', 'resume'))
+    config, name, out, resume, benchmark, compare, profile = (given.pop(k, None) for k in ('config', 'name', 'output_dir', 'resume', 'benchmark', 'compare', 'profile'))
+    benchmark = benchmark or compare or profile
     saved = Path(out)/(name or '')/'config.json'
     if resume and name and config is None and saved.is_file(): config = str(saved)
-    config = config or 'demo'
+    config = config or ('owt' if benchmark else 'demo')
     runs = load_configs(config)
     name = name or (config if config in PRESETS else runs[0].name if len(runs) == 1 else Path(config).stem)
     if len(runs) == 1: runs = [replace(runs[0], name=name)]
     runs = [from_dict(given, base=r).check() for r in runs]
     _check_experiment(runs, config, given)
     _check_name(name)
-    return Args(runs, name, Path(out), resume)
+    return Args(runs, name, Path(out), resume, benchmark, compare, profile)
 
 def _parse_known(argv):
     parser = _parser(); _add_fields(parser)

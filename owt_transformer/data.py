@@ -361,13 +361,15 @@ class TokenData:
             raise InputError(f'the {what} has {len(tokens):,} tokens: one sample of context_length={context_length} needs {context_length+1:,}, so give more text or a shorter context')
         self.tokens = torch.from_numpy(np.ascontiguousarray(tokens).view(np.int16)).to(device)
         self.context_length, self.device = context_length, self.tokens.device
-        self.span = torch.arange(context_length+1, device=self.device)
+        self.all_windows = self.tokens.unfold(0, context_length+1, 1)       # [len - T, T+1], a view
+        self.block, self.block_starts, self.negative = None, None, int(tokens.max()) > 0x7FFF
 
     def __len__(self): return len(self.tokens)
 
     def windows(self, starts:torch.Tensor):
         "Inputs and targets `[B, T]` (int64) of the windows that begin at `starts` `[B]`."
-        both = self.tokens[starts[:,None] + self.span].long() & 0xFFFF      # [B, T+1]
+        both = self.all_windows.index_select(0, starts).long()      # [B, T+1]
+        if self.negative: both &= 0xFFFF
         return both[:,:-1], both[:,1:]
 
 # %% ../nbs/01_data.ipynb #83d923ec
@@ -378,10 +380,18 @@ def batch(self:TokenData,
     batch_size:int      # samples B
 )->tuple[torch.Tensor,torch.Tensor]:    # inputs and targets, int64 [B, T]
     "The batch of a step: the same for the same arguments, whatever came before."
-    k = step*batch_size + torch.arange(batch_size, device=self.device)
-    return self.windows(sample_offsets(seed, k, len(self)-self.context_length))
+    return self.windows(self.starts(seed, step, batch_size))
 
-# %% ../nbs/01_data.ipynb #3e7e7561
+@patch
+def starts(self:TokenData, seed, step, batch_size)->torch.Tensor:
+    "Where the samples of a step begin, int64 [B]. For a step known to the host they come from a table of many steps, made when it is needed."
+    offsets = lambda step, many: sample_offsets(seed, step*batch_size + torch.arange(many*batch_size, device=self.device), len(self)-self.context_length)
+    if isinstance(step, torch.Tensor): return offsets(step, 1)
+    block = seed, step//1024, batch_size
+    if self.block != block: self.block, self.block_starts = block, offsets(step//1024*1024, 1024).view(1024, batch_size)
+    return self.block_starts[step % 1024]
+
+# %% ../nbs/01_data.ipynb #3f18ee42
 @patch
 def covering(self:TokenData,
     batch_size:int,                 # windows at a time
@@ -398,7 +408,7 @@ def covering(self:TokenData,
         rest = self.tokens[len(self)-1 - n%T:].long() & 0xFFFF
         yield rest[None,:-1], rest[None,1:]
 
-# %% ../nbs/01_data.ipynb #124cb7e4
+# %% ../nbs/01_data.ipynb #3261b5e1
 def token_bytes(
     tokenizer:Tokenizer,    # whose tokens are measured
     size:int|None=None      # length of the table; default: the tokenizer's vocabulary

@@ -7,7 +7,7 @@ __all__ = ['pick_device', 'Setup', 'in_turn', 'device_name', 'commit', 'environm
            'working_copy', 'Step']
 
 # %% ../nbs/04c_step.ipynb #5711f7ec
-import contextlib, os, platform, subprocess
+import contextlib, os, platform, shutil, subprocess
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from .config import Config
 from .data import TokenData
 from .files import InputError
 from .kernels import adamw_pass, head_cross_entropy, quicken
-from .model import Transformer
+from .model import Transformer, flops_ledger
 from .optim import clip_grad_norm, cosine_lr, cross_entropy, make_optimizer
 
 # %% ../nbs/04c_step.ipynb #98ab081a
@@ -61,7 +61,7 @@ class Setup:
         if world > 1 and not dist.is_initialized(): dist.init_process_group('nccl' if cuda else 'gloo')
         if cuda: _make_deterministic(cfg.deterministic)
         bf16 = cfg.dtype == 'bfloat16' or cfg.dtype == 'auto' and cuda and torch.cuda.is_bf16_supported(including_emulation=False)
-        return cls(device, bf16, cfg.compile == 'yes' or cfg.compile == 'auto' and cuda, rank, world)
+        return cls(device, bf16, cfg.compile == 'yes' or cfg.compile == 'auto' and (cuda or device.type == 'cpu' and _worth_compiling(cfg)), rank, world)
 
     @property
     def leads(self)->bool: return self.rank == 0        # prepares the data, evaluates, writes, speaks
@@ -69,6 +69,10 @@ class Setup:
     def precision(self):
         "A context in which matrix products have the chosen precision."
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
+
+def _worth_compiling(cfg):
+    "On a CPU: does the run last for a quarter of an hour or so, and is there a compiler for it?"
+    return cfg.tokens*sum(flops_ledger(cfg.model).values()) > 1e14 and any(map(shutil.which, ('g++', 'clang++', 'c++')))
 
 @contextlib.contextmanager
 def in_turn(setup:Setup):

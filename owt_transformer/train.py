@@ -453,7 +453,12 @@ def main(
     argv:list[str]|None=None    # default: the arguments of the process
 )->int:                         # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
     "The command line."
-    try: return 0 if run_experiment(parse_args(argv)) else 130
+    try:
+        args = parse_args(argv)
+        if not args.benchmark: return 0 if run_experiment(args) else 130
+        from owt_transformer.benchmark import run_benchmark
+        for cfg in args.runs: run_benchmark(cfg, args.output_dir/cfg.name, args.compare, args.profile)
+        return 0
     except InputError as e: print(f'error: {e}', file=sys.stderr); return 2
     except OSError as e: print(f'error: {e}: free some space, or choose another --output-dir or --data-dir', file=sys.stderr); return 2
     except KeyboardInterrupt: print('\ninterrupted', file=sys.stderr); return 130
