@@ -47,7 +47,7 @@ class Config(ModelConfig):
     dtype:str='auto'                    # float32 or bfloat16 for the matrix products; auto: bfloat16 where the GPU has it
     compile:str='auto'                  # yes, no; auto: yes on a CUDA GPU, and on a CPU if the run is long and a C++ compiler is there
     step:str='fast'                     # fast, or plain: the readable step, to compare with
-    accumulate:int=1                    # parts in which a step goes through its batch, to save memory
+    accumulate:int=0                    # parts in which a step goes through its batch; 0: one, or on a CPU of about 2,048 tokens each, which stay near the processor
     deterministic:bool=True             # on a GPU: the same bits each time, at some cost in speed
     fp8_head:bool=False                 # on Hopper or later: logits from eight-bit factors; changes the result
 
@@ -58,8 +58,8 @@ def tokens(self:Config)->int: return self.batch_size*self.context_length*self.ma
 @patch(as_prop=True)
 def model(self:Config)->ModelConfig: return ModelConfig(**{f.name: getattr(self, f.name) for f in fields(ModelConfig)})
 
-_POSITIVE = ('batch_size','accumulate','max_iters','learning_rate','grad_clip','eval_interval','log_interval','checkpoint_interval','synthetic_bytes')
-_NOT_NEGATIVE = ('min_learning_rate','warmup_iters','weight_decay','eval_tokens','sample_tokens','workers')
+_POSITIVE = ('batch_size','max_iters','learning_rate','grad_clip','eval_interval','log_interval','checkpoint_interval','synthetic_bytes')
+_NOT_NEGATIVE = ('accumulate','min_learning_rate','warmup_iters','weight_decay','eval_tokens','sample_tokens','workers')
 
 @patch
 def check(self:Config):
@@ -75,7 +75,7 @@ def check(self:Config):
         if not 0 <= getattr(self, f) < 1: raise InputError(f'{f}={getattr(self, f)} must lie in [0, 1)')
     if self.warmup_iters > self.max_iters: raise InputError(f'warmup_iters={self.warmup_iters} is longer than the run: choose at most max_iters={self.max_iters}')
     if self.min_learning_rate > self.learning_rate: raise InputError(f'min_learning_rate={self.min_learning_rate} is above learning_rate={self.learning_rate}: choose less')
-    if self.batch_size % self.accumulate: raise InputError(f'accumulate={self.accumulate} does not divide batch_size={self.batch_size}: choose a divisor')
+    if self.accumulate and self.batch_size % self.accumulate: raise InputError(f'accumulate={self.accumulate} does not divide batch_size={self.batch_size}: choose a divisor')
     for f, allowed in dict(dtype=('auto','float32','bfloat16'), compile=('auto','yes','no'), step=('fast','plain')).items():
         if getattr(self, f) not in allowed: raise InputError(f'{f}={getattr(self, f)!r} is not known: choose from {", ".join(allowed)}')
     if not 0 <= self.seed < 1<<63: raise InputError(f'seed={self.seed} is out of range: choose from 0 to 2**63-1')

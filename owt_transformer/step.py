@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['pick_device', 'Setup', 'in_turn', 'device_name', 'commit', 'environment', 'train_step', 'PlainStep', 'Loss',
-           'working_copy', 'Step']
+           'working_copy', 'part_size', 'Step']
 
 # %% ../nbs/04c_step.ipynb #5711f7ec
 import contextlib, os, platform, shutil, subprocess
@@ -175,6 +175,12 @@ def working_copy(model:nn.Module)->nn.Module:
     return copy
 
 # %% ../nbs/04c_step.ipynb #dab766ec
+def part_size(samples:int, context_length:int, device:torch.device)->int:
+    "How many samples to take at a time: all, or on a CPU at most 2,048 tokens, so that a part's activations stay near the processor."
+    if device.type != 'cpu': return samples
+    return max(n for n in range(1, samples+1) if samples % n == 0 and (n == 1 or n*context_length <= 2048))
+
+# %% ../nbs/04c_step.ipynb #645fb779
 class Step:
     "One step of training with everything on the device. Adds the loss to `state.loss_sum` and leaves the length of the gradient in `norm`."
     def __init__(self,
@@ -184,8 +190,11 @@ class Step:
         setup:Setup,
         one_pass:bool=None  # clip, move and copy with `adamw_pass` instead of torch's functions; default: on a GPU with Triton
     ):
-        if cfg.batch_size % (setup.world*cfg.accumulate):
-            raise InputError(f'batch_size={cfg.batch_size} cannot be shared by {setup.world} processes with accumulate={cfg.accumulate}: choose a multiple of {setup.world*cfg.accumulate}')
+        unit = setup.world*(cfg.accumulate or 1)
+        if cfg.batch_size % unit:
+            raise InputError(f'batch_size={cfg.batch_size} cannot be shared by {setup.world} processes with accumulate={cfg.accumulate}: choose a multiple of {unit}')
+        self.share = cfg.batch_size//setup.world                    # samples of this process
+        self.part = self.share//cfg.accumulate if cfg.accumulate else part_size(self.share, cfg.context_length, setup.device)
         self.state, self.data, self.cfg, self.setup = state, data, cfg, setup
         cuda = setup.device.type == 'cuda'
         self.one_pass = cuda and kernels.triton is not None if one_pass is None else one_pass
@@ -201,7 +210,7 @@ class Step:
         if self.graph is None: self.run()
         else: self.graph.replay()
 
-# %% ../nbs/04c_step.ipynb #5cdf1bcc
+# %% ../nbs/04c_step.ipynb #94951ab6
 @patch
 def on_device(self:Step):
     "What changes from step to step, where the device finds it."
@@ -210,23 +219,23 @@ def on_device(self:Step):
     self.schedule = tensor([(lr(s), 1 - c.beta1**(s+1), 1 - c.beta2**(s+1)) for s in range(c.max_iters)])   # [max_iters, 3]
     self.done, self.norm, self.now, self.graph = tensor([self.state.step], torch.long), tensor(0.), tensor([0.]*4), None
 
-# %% ../nbs/04c_step.ipynb #94951ab6
+# %% ../nbs/04c_step.ipynb #a6baa412
 @patch
 def run(self:Step):
     "The work of one step."
-    c, share = self.cfg, self.cfg.batch_size//self.setup.world
+    c, parts = self.cfg, self.share//self.part
     x, y = self.data.batch(c.seed, self.done, c.batch_size)                                 # [B, T]
-    x, y = (t.narrow(0, self.setup.rank*share, share).split(share//c.accumulate) for t in (x, y))
+    x, y = (t.narrow(0, self.setup.rank*self.share, self.share).split(self.part) for t in (x, y))
     for i, (part_x, part_y) in enumerate(zip(x, y)):
-        alone = self.setup.world > 1 and i < c.accumulate-1                                 # no talk between processes yet
+        alone = self.setup.world > 1 and i < parts-1                                        # no talk between processes yet
         with self.loss.no_sync() if alone else contextlib.nullcontext():
-            loss = self.loss(part_x, part_y)/c.accumulate
+            loss = self.loss(part_x, part_y)/parts
             loss.backward()
         self.state.loss_sum += loss.detach()
     self.update()
     self.done += 1
 
-# %% ../nbs/04c_step.ipynb #a6baa412
+# %% ../nbs/04c_step.ipynb #349c508b
 @patch
 @torch.no_grad()
 def update(self:Step):
@@ -263,7 +272,7 @@ def update_in_one_pass(self:Step):
             adamw_pass(p.data, s['exp_avg'], s['exp_avg_sq'], q.grad, self.now, group['betas'], group['eps'], group['weight_decay'], None if q is p else q.data)
             s['step'] += 1
 
-# %% ../nbs/04c_step.ipynb #349c508b
+# %% ../nbs/04c_step.ipynb #ff6e636d
 @patch
 def ready_optimizer(self:Step):
     "Running means for every weight, laid out as the weight is."
@@ -273,7 +282,7 @@ def ready_optimizer(self:Step):
         for k in ('exp_avg', 'exp_avg_sq'):
             if s[k].stride() != p.stride(): s[k] = torch.empty_like(p).copy_(s[k])
 
-# %% ../nbs/04c_step.ipynb #ff6e636d
+# %% ../nbs/04c_step.ipynb #57fba959
 @patch
 def warm_up(self:Step):
     "Compile, and record the graph on a GPU; nothing has changed afterwards."
