@@ -4,43 +4,36 @@
 
 # %% auto #0
 __all__ = ['CONTENDERS', 'LADDER', 'VARIANTS', 'ours', 'transformers_llama', 'rungs', 'Contender', 'benchmark', 'benchmark_table',
-           'agreement', 'furthest', 'slices_from_file', 'fetch_benchmark', 'ceilings', 'traffic_ledger', 'floor',
-           'profile_step', 'run_benchmark', 'scaling', 'measure']
+           'agreement', 'furthest', 'record_agreement', 'slices_from_file', 'fetch_benchmark', 'ceilings',
+           'traffic_ledger', 'floor', 'profile_step', 'run_benchmark', 'scaling', 'measure']
 
 # %% ../nbs/04d_benchmark.ipynb #2cfe05ff
-import contextlib, importlib.util, json, multiprocessing, statistics, time
-from dataclasses import dataclass, replace
+import contextlib, importlib.util, json, multiprocessing, statistics, sys, time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 import numpy as np, torch
-from torch import nn, Tensor
+from torch import nn
 
 # %% ../nbs/04d_benchmark.ipynb #0681ff88
 from . import kernels
 from .config import Config, parse_args
 from .data import TokenData
 from .files import InputError, atomic_write
-from .kernels import keep_memory
-from .model import ModelConfig, Transformer, flops_ledger, llama_config, parameter_ledger, to_llama
-from .optim import clip_grad_norm, cosine_lr, cross_entropy, make_optimizer, parameter_groups
-from .step import PlainStep, Setup, Step, environment
-from .train import utilization
+from .kernels import keep_memory, product
+from .model import ModelConfig, flops_ledger, llama_config, parameter_ledger, to_llama
+from .optim import cosine_lr, cross_entropy, parameter_groups
+from .step import PlainStep, Setup, Step, environment, pick_device
+from .train import State, utilization
 
 # %% ../nbs/04d_benchmark.ipynb #def15f62
-def _fresh(cfg, device):
-    "A model, its optimizer, and places for the number of steps and the losses."
-    torch.manual_seed(cfg.seed)
-    model = Transformer(cfg.model).to(device)
-    optimizer = make_optimizer(model, cfg.learning_rate, cfg.weight_decay, (cfg.beta1, cfg.beta2))
-    return SimpleNamespace(model=model, optimizer=optimizer, step=0, loss_sum=torch.zeros((), device=device))
-
 def ours(cfg:Config, tokens:np.ndarray, memory:bool=True, onednn:bool=True, graph:bool=True):
     "Our step, as the configuration has it; without some of what makes it fast, if asked."
-    if memory and cfg.device != 'cuda': keep_memory()
+    if memory and pick_device(cfg.device).type == 'cpu': keep_memory()
     kernels._ONEDNN = kernels._ONEDNN and onednn        # for this whole process
     setup = Setup.of(cfg)
-    state = _fresh(cfg, setup.device)
+    state = State.fresh(cfg, setup.device)
     step = (Step if cfg.step == 'fast' else PlainStep)(state, TokenData(tokens, cfg.context_length, setup.device), cfg, setup)
     if not graph: step.graph = None
     def go():
@@ -52,10 +45,10 @@ def ours(cfg:Config, tokens:np.ndarray, memory:bool=True, onednn:bool=True, grap
 def transformers_llama(cfg:Config, tokens:np.ndarray):
     "A step of `transformers`' Llama."
     from transformers import LlamaConfig, LlamaForCausalLM
-    setup = Setup.of(cfg)
+    setup = Setup.of(replace(cfg, deterministic=False))
     model = LlamaForCausalLM(LlamaConfig(**llama_config(cfg.model), use_cache=False)).to(setup.device)
-    model.load_state_dict(to_llama(_fresh(cfg, setup.device).model))
-    optimizer = torch.optim.AdamW(parameter_groups(model, cfg.weight_decay), lr=cfg.learning_rate, betas=(cfg.beta1, cfg.beta2), fused=setup.device.type == 'cuda')
+    model.load_state_dict(to_llama(State.fresh(cfg, setup.device).model))
+    optimizer = torch.optim.AdamW(parameter_groups(model, cfg.weight_decay), lr=cfg.learning_rate, betas=(cfg.beta1, cfg.beta2), fused=True)
     data, total, done = TokenData(tokens, cfg.context_length, setup.device), torch.zeros((), device=setup.device), 0
     fast = torch.compile(model) if setup.compile else model
     def go():
@@ -83,19 +76,24 @@ CONTENDERS = {
 # %% ../nbs/04d_benchmark.ipynb #672893de
 LADDER = {
     'readable': lambda cfg, tokens: ours(replace(cfg, step='plain'), tokens, memory=False),
-    'loss in one piece': lambda cfg, tokens: ours(replace(cfg, compile='no'), tokens, memory=False, onednn=False, graph=False),
-    'memory kept': lambda cfg, tokens: ours(replace(cfg, compile='no'), tokens, onednn=False),                     # the next two: CPU alone
+    'loss and update in one piece': lambda cfg, tokens: ours(replace(cfg, compile='no'), tokens, memory=False, onednn=False, graph=False),
+    'memory kept': lambda cfg, tokens: ours(replace(cfg, compile='no'), tokens, onednn=False),
     'oneDNN': lambda cfg, tokens: ours(replace(cfg, compile='no'), tokens),
     'compiled': lambda cfg, tokens: ours(replace(cfg, compile='yes'), tokens, graph=False),
-    'one graph': lambda cfg, tokens: ours(replace(cfg, compile='yes'), tokens),                                    # from here on: GPU alone
+    'one graph': lambda cfg, tokens: ours(replace(cfg, compile='yes'), tokens),
     'additions in any order': lambda cfg, tokens: ours(replace(cfg, compile='yes', deterministic=False), tokens),
+    'attention by cuDNN': lambda cfg, tokens: _cudnn_alone() or ours(replace(cfg, compile='yes', deterministic=False), tokens),
     'eight-bit head': lambda cfg, tokens: ours(replace(cfg, compile='yes', deterministic=False, fp8_head=True), tokens),
 }
 
+def _cudnn_alone():
+    "Of the kernels for attention, leave only cuDNN's."
+    for kind in ('flash', 'mem_efficient', 'math'): getattr(torch.backends.cuda, f'enable_{kind}_sdp')(False)
+
 def rungs(device:torch.device)->list[str]:
     "The changes that mean something on a device."
-    names = list(LADDER)
-    return [n for n in names if n not in ('memory kept', 'oneDNN')] if device.type == 'cuda' else names[:5]
+    elsewhere = ('memory kept', 'oneDNN') if device.type == 'cuda' else ('one graph', 'additions in any order', 'attention by cuDNN', 'eight-bit head')
+    return [n for n in LADDER if n not in elsewhere]
 
 # %% ../nbs/04d_benchmark.ipynb #fe88f468
 def _synchronize(device):
@@ -104,7 +102,7 @@ def _synchronize(device):
 def _peak_memory(device):
     "The most bytes that were used at once: on the GPU, or by this process."
     if device.type == 'cuda': return torch.cuda.max_memory_allocated(device)
-    import resource, sys
+    import resource
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024)
 
 def _random_tokens(cfg, n=1_000_000): return np.random.default_rng(0).integers(0, cfg.vocab_size, n + cfg.context_length, dtype=np.uint16)
@@ -113,6 +111,7 @@ def _serve(pipe, name, cfg):
     "What a contender's process does: get ready, then steps as they are asked for."
     try:
         device, step = Setup.of(cfg).device, (CONTENDERS | LADDER)[name](cfg, _random_tokens(cfg))
+        if device.type == 'cuda': torch.cuda.reset_peak_memory_stats(device)
         pipe.send(None)
         while n := pipe.recv():
             _synchronize(device); start = time.perf_counter()
@@ -133,14 +132,14 @@ class Contender:
 
     def _answer(self):
         try: answer = self.pipe.recv()
-        except EOFError: answer = f'its process ended with exit code {self.process.join(5) or self.process.exitcode}'
+        except (EOFError, OSError): answer = f'its process ended with exit code {self.process.join(5) or self.process.exitcode}; if memory was short, choose a smaller batch_size'
         if isinstance(answer, str): raise InputError(f'{self.name!r} failed: {answer}')
         return answer
 
     def __enter__(self): self._answer(); return self
     def __call__(self, n:int)->float:       # seconds
         "Do `n` steps."
-        self.pipe.send(n)
+        with contextlib.suppress(OSError): self.pipe.send(n)        # if it is gone, the answer says so
         seconds, self.peak = self._answer()
         return seconds
     def __exit__(self, *exc):
@@ -163,7 +162,7 @@ def benchmark(
         for name in names:
             say(f'getting ready: {name}')
             there[name] = stack.enter_context(Contender(name, cfg))
-            there[name](2)
+            there[name](3)
             steps[name] = max(1, round(round_seconds/there[name](1)))
         for r in range(rounds):
             for name in names: seconds[name].append(there[name](steps[name])/steps[name])
@@ -216,7 +215,24 @@ def furthest(a:list, b:list)->float:
     "The largest relative difference between two curves."
     return max(abs(x/y - 1) for x, y in zip(a, b))
 
-# %% ../nbs/04d_benchmark.ipynb #6018012c
+# %% ../nbs/04d_benchmark.ipynb #6492f8e8
+def record_agreement(
+    path:Path,              # the JSON file to write
+    cfg:Config,
+    tokens:np.ndarray,
+    text:str,               # what the tokens are, for people
+    steps:int=300
+):
+    "Write down the losses of `transformers` in float32 and of our step in float32, in bfloat16, and with eight-bit logits."
+    cfg = replace(cfg, max_iters=steps, warmup_iters=steps//10)
+    out = dict(environment=environment(Setup.of(cfg)), text=text, parameters=sum(parameter_ledger(cfg.model).values()),
+               batch_size=cfg.batch_size, context_length=cfg.context_length, steps=steps, every=10)
+    out['float32'] = agreement(replace(cfg, dtype='float32'), tokens, steps)
+    for name, fp8 in (('bfloat16', False), ('eight-bit head', True)):
+        out[name] = agreement(replace(cfg, dtype='bfloat16', fp8_head=fp8), tokens, steps, ('ours',))
+    with atomic_write(path, 'w') as f: json.dump(out, f, indent=2)
+
+# %% ../nbs/04d_benchmark.ipynb #96cbf3a0
 def slices_from_file(path, context_length:int, batch_size:int, device):
     "A batch in the way of nanoGPT: a fresh memory map and a stack of slices."
     tokens = np.memmap(path, dtype=np.uint16, mode='r')
@@ -229,7 +245,7 @@ def fetch_benchmark(
     cfg:Config,
     n_tokens:int=10_000_000,    # in the file
     rounds:int=7,
-    batches:int=100             # in a round
+    batches:int=1024            # in a round; our table of starts is made once for so many
 )->dict[str,float]:             # microseconds a batch, the median round; and their ratio
     "How long a batch takes to come, in two ways."
     device, seconds = Setup.of(cfg).device, {'ours': [], 'slices': []}
@@ -239,16 +255,16 @@ def fetch_benchmark(
         tokens.tofile(path)
         data = TokenData(tokens, cfg.context_length, device)
         ways = {'ours': lambda i: data.batch(cfg.seed, i, cfg.batch_size), 'slices': lambda i: slices_from_file(path, cfg.context_length, cfg.batch_size, device)}
-        for _ in range(rounds):
+        for r in range(rounds):
             for name, fetch in ways.items():
                 _synchronize(device); start = time.perf_counter()
-                for i in range(batches): fetch(i)
+                for i in range(batches): fetch(r*batches + i)
                 _synchronize(device)
                 seconds[name].append((time.perf_counter() - start)/batches)
     out = {name: 1e6*statistics.median(s) for name, s in seconds.items()}
     return out | dict(ratio=statistics.median(b/a for a, b in zip(seconds['ours'], seconds['slices'])))
 
-# %% ../nbs/04d_benchmark.ipynb #c060daa3
+# %% ../nbs/04d_benchmark.ipynb #557d4317
 def ceilings(
     device:torch.device,
     bf16:bool=False,
@@ -266,40 +282,43 @@ def ceilings(
             work(); _synchronize(device)
             times.append(time.perf_counter() - start)
         return min(times[1:])
-    return dict(flops=2*n**3/best(lambda: torch.mm(a, b, out=out)), bytes=8*long.numel()/best(lambda: copy.copy_(long)))
+    fastest = min(best(lambda: torch.mm(a, b, out=out)), best(lambda: product(a, b)))        # of the libraries that we use
+    return dict(flops=2*n**3/fastest, bytes=8*long.numel()/best(lambda: copy.copy_(long)))
 
-# %% ../nbs/04d_benchmark.ipynb #1fa726eb
+# %% ../nbs/04d_benchmark.ipynb #a1cd0b07
 def traffic_ledger(
     cfg:Config,
     bf16:bool=True
 )->dict[str,float]:         # bytes a step
-    "Bytes that a step must carry to and from memory, by part."
-    N, C, L, w = cfg.batch_size*cfg.context_length, cfg.d_model, cfg.num_layers, 2 if bf16 else 4
-    params = sum(parameter_ledger(cfg.model).values())
-    one_block = 3*C + 4*C + 3*cfg.d_ff + 6*C        # widths of what is written: q, k, v; attention and its output, norms; gate, content and their product; residual stream and norms again
-    return {'optimiser': params*(6*4 + (2*w if bf16 else w)), 'logits': 5*w*N*cfg.vocab_size, 'weights': 2*w*params, 'activations': L*N*one_block*w*5}
+    "Bytes that a step carries to and from memory beside its products, by part."
+    width, params = 2 if bf16 else 4, sum(parameter_ledger(cfg.model).values())
+    return {'optimiser': 28*params, 'logits': 5*width*cfg.batch_size*cfg.context_length*cfg.vocab_size}     # 28: with bfloat16, 2 for the gradient and 2 for the copy
 
 def floor(
     cfg:Config,
     peak:dict,              # of `ceilings`
     bf16:bool=True
 )->dict[str,float]:         # milliseconds a step
-    "The time that a step must take at least, by part: its operations, and the traffic that cannot hide behind them."
+    "An estimate of the time that a step must take, by part: its operations, and the traffic that hardly hides behind them."
     arithmetic = {part: 1e3*f*cfg.batch_size*cfg.context_length/peak['flops'] for part, f in flops_ledger(cfg.model).items()}
-    traffic = traffic_ledger(cfg, bf16)
-    return arithmetic | {part: 1e3*traffic[part]/peak['bytes'] for part in ('optimiser', 'logits')}
+    return arithmetic | {part: 1e3*b/peak['bytes'] for part, b in traffic_ledger(cfg, bf16).items()}
 
-# %% ../nbs/04d_benchmark.ipynb #dd7db754
+# %% ../nbs/04d_benchmark.ipynb #e866e95f
 def profile_step(
     cfg:Config,
     folder:Path,            # gets trace.json, for chrome://tracing or ui.perfetto.dev
     steps:int=3,
-    rows:int=10
+    rows:int|None=10        # None: all
 )->list[tuple[str,float,float]]:        # name, milliseconds a step, calls a step; the most expensive first
     "Profile our step, kernel by kernel."
+    from owt_transformer.benchmark import _profile      # by its full name, for the other process to find
+    with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as other: top = other.submit(_profile, cfg, str(folder), steps).result()
+    return top[:rows]
+
+def _profile(cfg, folder, steps):
     from torch.profiler import ProfilerActivity, profile
-    device = Setup.of(cfg).device
-    step, cuda = ours(cfg, _random_tokens(cfg)), device.type == 'cuda'
+    step, device = ours(cfg, _random_tokens(cfg)), Setup.of(cfg).device
+    cuda = device.type == 'cuda'
     for _ in range(2): step()
     with profile(activities=[ProfilerActivity.CPU] + [ProfilerActivity.CUDA]*cuda) as p:
         for _ in range(steps): step()
@@ -307,10 +326,9 @@ def profile_step(
     Path(folder).mkdir(parents=True, exist_ok=True)
     p.export_chrome_trace(str(Path(folder)/'trace.json'))
     own = lambda e: e.self_device_time_total if cuda else e.self_cpu_time_total
-    top = sorted(p.key_averages(), key=own, reverse=True)[:rows]
-    return [(e.key, own(e)/steps/1e3, e.count/steps) for e in top]
+    return [(e.key, own(e)/steps/1e3, e.count/steps) for e in sorted(p.key_averages(), key=own, reverse=True)]
 
-# %% ../nbs/04d_benchmark.ipynb #51ad0a48
+# %% ../nbs/04d_benchmark.ipynb #56af5288
 def run_benchmark(
     cfg:Config,
     folder:Path,            # gets benchmark.json, and trace.json of a profile
@@ -337,9 +355,9 @@ def run_benchmark(
     say(f'\nresults in {folder}')
     return result
 
-# %% ../nbs/04d_benchmark.ipynb #8ed44fa1
+# %% ../nbs/04d_benchmark.ipynb #5066378f
 VARIANTS = {        # what is changed, and to what: how the speed depends on the size of things
-    'batch_size': (1, 4, 16, 64), 'context_length': (64, 128, 512), 'd_model': (256, 768, 1024), 'num_layers': (2, 8),
+    'batch_size': (1, 16), 'context_length': (64, 128, 512), 'd_model': (256, 768), 'num_layers': (2, 8),
 }
 
 def scaling(
@@ -352,6 +370,7 @@ def scaling(
     out = []
     for field, values in variants.items():
         for value in values:
+            if value == getattr(cfg, field): continue
             changed = replace(cfg, **{field: value}).check()
             say(f'{field}={value}')
             ours = benchmark(changed, say=lambda what: None, **kwargs)['contenders']['ours']
@@ -359,23 +378,23 @@ def scaling(
     return out
 
 def measure(
-    folder:Path,            # gets ceilings.json, ladder.json, compare.json, scaling.json, profile.json
+    folder:Path,            # gets ceilings.json, benchmark.json, ladder.json, scaling.json, profile.json and trace.json
     cfg:Config,
     say=print
 ):
-    "Every measurement of the page on performance."
+    "What the page on performance tells of one configuration."
     setup, folder = Setup.of(cfg), Path(folder)
     def write(name, content):
         with atomic_write(folder/f'{name}.json', 'w') as f: json.dump(content, f, indent=2)
     write('ceilings', dict(environment=environment(setup), **ceilings(setup.device, setup.bf16)))
     run_benchmark(cfg, folder, compare=True, say=say)
-    (folder/'benchmark.json').replace(folder/'compare.json')
     result = benchmark(cfg, rungs(setup.device), say=say)
     say('\n' + benchmark_table(result)); write('ladder', result)
     write('scaling', dict(environment=environment(setup), variants=scaling(cfg, say=say, rounds=3)))
-    write('profile', dict(environment=environment(setup), kernels=profile_step(cfg, folder, rows=20)))
+    write('profile', dict(environment=environment(setup), kernels=profile_step(cfg, folder, rows=None)))
 
-# %% ../nbs/04d_benchmark.ipynb #5066378f
+# %% ../nbs/04d_benchmark.ipynb #522811e3
 if __name__ == '__main__' and '__file__' in globals():
-    import sys
-    measure(Path(sys.argv[1]), parse_args(['--benchmark', *sys.argv[2:]]).runs[0])
+    if len(sys.argv) < 2 or sys.argv[1].startswith('-'): sys.exit('usage: python -m owt_transformer.benchmark FOLDER [--FIELD VALUE ...]')
+    try: measure(Path(sys.argv[1]), parse_args(['--benchmark', *sys.argv[2:]]).runs[0])
+    except InputError as e: sys.exit(f'error: {e}')

@@ -47,7 +47,7 @@ class Config(ModelConfig):
     dtype:str='auto'                    # float32 or bfloat16 for the matrix products; auto: bfloat16 where the GPU has it
     compile:str='auto'                  # yes, no; auto: yes on a CUDA GPU, and on a CPU if the run is long and a C++ compiler is there
     step:str='fast'                     # fast, or plain: the readable step, to compare with
-    accumulate:int=0                    # parts in which a step goes through its batch; 0: one, or on a CPU of about 2,048 tokens each, which stay near the processor
+    accumulate:int=0                    # parts in which a step goes through its batch; 0: one, or on a CPU parts of at most 2,048 tokens
     deterministic:bool=True             # on a GPU: the same bits each time, at some cost in speed
     fp8_head:bool=False                 # on Hopper or later: logits from eight-bit factors; changes the result
 

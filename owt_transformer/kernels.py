@@ -49,6 +49,7 @@ if triton:
 
 def surprise_triton(logits:Tensor, targets:Tensor, scale:float=1., block:int=4096, warps:int=8)->Tensor:
     "`surprise_plain` on a GPU: `logits` contiguous, `block` of a row at a time, 32 `warps` threads for each row."
+    if not logits.is_contiguous(): raise ValueError(f'surprise_triton got logits with strides {logits.stride()}, but writes rows one after another: call .contiguous() first')
     nats = torch.empty(len(logits), device=logits.device)
     _surprise_kernel[(len(logits),)](logits, targets, nats, logits.shape[1], scale, BLOCK=block, num_warps=warps)
     return nats
@@ -90,14 +91,14 @@ def product(
     x:Tensor,           # [..., K]
     w:Tensor            # [M, K]
 )->Tensor:              # [..., M]
-    "`x @ w.T`, by oneDNN where that is faster. It has no gradient of its own."
+    "`x @ w.T`, by oneDNN on a CPU with AVX-512. It has no gradient of its own."
     return _onednn(x, w) if _suits_onednn(x) else x @ w.T
 
 def outer_product(
     g:Tensor,           # [N, M]
     x:Tensor            # [N, K]
 )->Tensor:              # [M, K]; laid out with the longer side last where oneDNN is used
-    "`g.T @ x`, the gradient of a weight matrix, by oneDNN where that is faster."
+    "`g.T @ x`, the gradient of a weight matrix, by oneDNN on a CPU with AVX-512."
     if not _suits_onednn(x): return g.T @ x
     return _onednn_outer(x, g).T if g.shape[1] > x.shape[1] else _onednn_outer(g, x)
 
@@ -117,11 +118,11 @@ class Linear(nn.Linear):
     def forward(self, x): return _Linear.apply(x, self.weight) if _suits_onednn(x) else super().forward(x)
 
 def quicken(
-    model:nn.Module     # its linear layers have no bias
+    model:nn.Module     # linear layers with a bias are left alone
 )->nn.Module:           # the same model
     "Make the linear layers of a model fast on this CPU; does nothing elsewhere."
     for m in model.modules():
-        if type(m) is not nn.Linear or not _suits_onednn(m.weight): continue
+        if type(m) is not nn.Linear or m.bias is not None or not _suits_onednn(m.weight): continue
         m.__class__ = Linear
         if m.out_features > m.in_features: m.weight.data = m.weight.data.T.contiguous().T
     return model
@@ -208,7 +209,8 @@ if triton:
 
 def adamw_pass_triton(w, m, v, g, now, betas, eps, weight_decay, copy=None, block=1024):
     "`adamw_pass_plain` on a GPU; all tensors are contiguous."
-    assert all(t.is_contiguous() for t in (w, m, v, g)), 'adamw_pass_triton needs contiguous tensors'
+    for t in (w, m, v, g, w if copy is None else copy):
+        if not t.is_contiguous(): raise ValueError(f'adamw_pass_triton got a tensor with strides {t.stride()}, but goes through memory in order: call .contiguous() first')
     n = w.numel()
     _adamw_kernel[(math.ceil(n/block),)](w, m, v, g, now, w if copy is None else copy, n, *betas, eps, weight_decay, BLOCK=block, COPY=copy is not None)
 

@@ -9,7 +9,7 @@ __all__ = ['pick_device', 'Setup', 'in_turn', 'device_name', 'commit', 'environm
 # %% ../nbs/04c_step.ipynb #5711f7ec
 import contextlib, os, platform, shutil, subprocess
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, torch
 from torch import nn, Tensor
@@ -26,7 +26,7 @@ from .data import TokenData
 from .files import InputError
 from .kernels import adamw_pass, head_cross_entropy, quicken
 from .model import Transformer, flops_ledger
-from .optim import clip_grad_norm, cosine_lr, cross_entropy, make_optimizer
+from .optim import clip_grad_norm, cosine_lr, cross_entropy
 
 # %% ../nbs/04c_step.ipynb #98ab081a
 def pick_device(
@@ -165,7 +165,9 @@ class Loss(nn.Module):
         self.model, self.fp8, self.chunk = model, fp8, chunk
         self.hidden = torch.compile(model.hidden) if compile else model.hidden
 
-    def forward(self, x, y): return head_cross_entropy(self.hidden(x), self.model.head.weight, y, self.chunk, self.fp8)
+    def forward(self, x, y):
+        "`x` and `y` int64 [B, T]; the result is a float32 scalar."
+        return head_cross_entropy(self.hidden(x), self.model.head.weight, y, self.chunk, self.fp8)
 
 # %% ../nbs/04c_step.ipynb #6644fcb8
 def working_copy(model:nn.Module)->nn.Module:
@@ -176,7 +178,7 @@ def working_copy(model:nn.Module)->nn.Module:
 
 # %% ../nbs/04c_step.ipynb #dab766ec
 def part_size(samples:int, context_length:int, device:torch.device)->int:
-    "How many samples to take at a time: all, or on a CPU at most 2,048 tokens, so that a part's activations stay near the processor."
+    "How many samples to take at a time: all, or on a CPU at most 2,048 tokens, for a CPU is faster with that (one sample if it is longer). The parts are equal."
     if device.type != 'cpu': return samples
     return max(n for n in range(1, samples+1) if samples % n == 0 and (n == 1 or n*context_length <= 2048))
 
@@ -223,6 +225,13 @@ def on_device(self:Step):
 @patch
 def run(self:Step):
     "The work of one step."
+    self.gradients()
+    self.update()
+    self.done += 1
+
+@patch
+def gradients(self:Step):
+    "Forward and backward, part by part."
     c, parts = self.cfg, self.share//self.part
     x, y = self.data.batch(c.seed, self.done, c.batch_size)                                 # [B, T]
     x, y = (t.narrow(0, self.setup.rank*self.share, self.share).split(self.part) for t in (x, y))
@@ -232,8 +241,6 @@ def run(self:Step):
             loss = self.loss(part_x, part_y)/parts
             loss.backward()
         self.state.loss_sum += loss.detach()
-    self.update()
-    self.done += 1
 
 # %% ../nbs/04c_step.ipynb #349c508b
 @patch
@@ -245,12 +252,14 @@ def update(self:Step):
 
 @patch
 def update_by_torch(self:Step):
+    "With torch's functions; the number of the step comes from the host."
     c, optimizer = self.cfg, self.state.optimizer
     if self.setup.bf16:
         for p, q in self.pairs: p.grad = q.grad.float()
     self.norm = clip_grad_norm([p for p, q in self.pairs], c.grad_clip)
-    for group in optimizer.param_groups: group['lr'] = cosine_lr(self.state.step, c.learning_rate, c.min_learning_rate, c.warmup_iters, c.max_iters)
     for group in optimizer.param_groups:
+        group['lr'] = cosine_lr(self.state.step, c.learning_rate, c.min_learning_rate, c.warmup_iters, c.max_iters)
+        if not group['params']: continue            # a model without norms
         lists = zip(*((p, p.grad, s['exp_avg'], s['exp_avg_sq'], s['step']) for p in group['params'] for s in [optimizer.state[p]]))
         *tensors, steps = (list(map(_lying, ts)) for ts in lists)
         adamw(*tensors, [], steps, fused=True, amsgrad=False, maximize=False, lr=group['lr'], weight_decay=group['weight_decay'],
@@ -262,15 +271,16 @@ def _lying(t): return t if t.is_contiguous() else t.T       # as it lies in memo
 
 @patch
 def update_in_one_pass(self:Step):
+    "With `adamw_pass`; the number of the step stays on the device."
     optimizer, twin = self.state.optimizer, dict(self.pairs)
     self.norm.copy_(torch.stack(torch._foreach_norm([q.grad for q in twin.values()], 2, torch.float32)).norm())
-    self.now[:3] = self.schedule.index_select(0, self.done)[0]
+    self.now[:3] = self.schedule.index_select(0, self.done.clamp(max=len(self.schedule)-1))[0]      # warm-up may pass the last step
     self.now[3] = (self.cfg.grad_clip/(self.norm + 1e-6)).clamp(max=1)
     for group in optimizer.param_groups:
         for p in group['params']:
             s, q = optimizer.state[p], twin[p]
             adamw_pass(p.data, s['exp_avg'], s['exp_avg_sq'], q.grad, self.now, group['betas'], group['eps'], group['weight_decay'], None if q is p else q.data)
-            s['step'] += 1
+    torch._foreach_add_([s['step'] for s in optimizer.state.values()], 1)
 
 # %% ../nbs/04c_step.ipynb #ff6e636d
 @patch
@@ -286,24 +296,27 @@ def ready_optimizer(self:Step):
 @patch
 def warm_up(self:Step):
     "Compile, and record the graph on a GPU; nothing has changed afterwards."
-    capture = self.one_pass and self.setup.device.type == 'cuda' and self.setup.world == 1
-    if not (self.setup.compile or capture): return
-    kept = [(t, t.clone()) for t in self.changing()]
-    if capture: self.capture()
-    else: self.run()
-    with torch.no_grad():
-        for t, old in kept: t.copy_(old)
+    if self.one_pass and self.setup.device.type == 'cuda' and self.setup.world == 1:
+        kept = [(t, t.detach().cpu().clone()) for t in self.changing()]
+        self.record()
+        with torch.no_grad():
+            for t, old in kept: t.copy_(old)
+    elif self.setup.compile:
+        before = self.state.loss_sum.clone()
+        self.gradients()
+        self.state.loss_sum.copy_(before)
+        for p, q in self.pairs: p.grad = q.grad = None
 
 @patch
 def changing(self:Step):
-    "All tensors that a step changes."
+    "The tensors in which a step leaves something for the next one."
     yield from (self.done, self.state.loss_sum)
     for p, q in self.pairs:
         yield from (p, *self.state.optimizer.state[p].values())
         if q is not p: yield q
 
 @patch
-def capture(self:Step):
+def record(self:Step):
     "Do some steps on a stream of their own, then record one."
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
