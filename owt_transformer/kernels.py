@@ -29,7 +29,7 @@ def surprise_plain(
 # %% ../nbs/03a_kernels.ipynb #bb6aa06c
 if triton:
     @triton.jit
-    def _surprise_kernel(logits, targets, nats, V, scale, BLOCK:tl.constexpr):
+    def _surprise_kernel(logits, targets, nats, scale, V:tl.constexpr, BLOCK:tl.constexpr):
         row = tl.program_id(0).to(tl.int64)
         z, y = logits + row*V, tl.load(targets + row)
         top, total = -float('inf'), 0.
@@ -39,19 +39,19 @@ if triton:
             higher = tl.maximum(top, tl.max(x, 0))
             total = total*tl.exp(top - higher) + tl.sum(tl.exp(x - higher), 0)
             top = higher
-        lse = top + tl.log(total)
-        tl.store(nats + row, lse - tl.load(z + y).to(tl.float32))
+        tl.store(nats + row, (top - tl.load(z + y).to(tl.float32)) + tl.log(total))
+        share = 1/total
         tl.debug_barrier()                              # all have read before anyone writes
         for start in range(0, V, BLOCK):
             i = start + tl.arange(0, BLOCK)
             x = tl.load(z + i, mask=i < V, other=-float('inf')).to(tl.float32)
-            tl.store(z + i, (tl.exp(x - lse) - tl.where(i == y, 1., 0.))*scale, mask=i < V)
+            tl.store(z + i, (tl.exp(x - top)*share - tl.where(i == y, 1., 0.))*scale, mask=i < V)
 
 def surprise_triton(logits:Tensor, targets:Tensor, scale:float=1., block:int=4096, warps:int=8)->Tensor:
     "`surprise_plain` on a GPU: `logits` contiguous, `block` of a row at a time, 32 `warps` threads for each row."
     if not logits.is_contiguous(): raise ValueError(f'surprise_triton got logits with strides {logits.stride()}, but writes rows one after another: call .contiguous() first')
     nats = torch.empty(len(logits), device=logits.device)
-    _surprise_kernel[(len(logits),)](logits, targets, nats, logits.shape[1], scale, BLOCK=block, num_warps=warps)
+    _surprise_kernel[(len(logits),)](logits, targets, nats, scale, V=logits.shape[1], BLOCK=block, num_warps=warps)
     return nats
 
 # %% ../nbs/03a_kernels.ipynb #cb36198f

@@ -7,9 +7,10 @@ __all__ = ['pick_device', 'Setup', 'in_turn', 'device_name', 'commit', 'environm
            'working_copy', 'part_size', 'Step']
 
 # %% ../nbs/04c_step.ipynb #5711f7ec
-import contextlib, os, platform, shutil, subprocess
+import contextlib, gc, os, platform, shutil, subprocess
 from copy import deepcopy
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 import numpy as np, torch
 from torch import nn, Tensor
@@ -58,7 +59,8 @@ class Setup:
         cuda = device.type == 'cuda'
         rank, local, world = (int(os.environ.get(name, alone)) for name, alone in (('RANK', 0), ('LOCAL_RANK', 0), ('WORLD_SIZE', 1)))
         if world > 1 and cuda: torch.cuda.set_device(device := torch.device('cuda', local))
-        if world > 1 and not dist.is_initialized(): dist.init_process_group('nccl' if cuda else 'gloo')
+        if world > 1 and not dist.is_initialized(): dist.init_process_group('nccl' if cuda else 'gloo', timeout=timedelta(days=1))     # the first one may have a corpus to prepare
+        if cuda and world == 1 and device.index is not None: torch.cuda.set_device(device)     # for graphs and Triton, which take the current one
         if cuda: _make_deterministic(cfg.deterministic)
         bf16 = cfg.dtype == 'bfloat16' or cfg.dtype == 'auto' and cuda and torch.cuda.is_bf16_supported(including_emulation=False)
         return cls(device, bf16, cfg.compile == 'yes' or cfg.compile == 'auto' and (cuda or device.type == 'cpu' and _worth_compiling(cfg)), rank, world)
@@ -83,7 +85,7 @@ def in_turn(setup:Setup):
 
 def _make_deterministic(on):
     "A resumed run must end with the same bits: no additions in an order that chance decides, no algorithm chosen by timing."
-    if on: os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+    os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')         # read once, at the first product of the process
     torch.use_deterministic_algorithms(on)
     torch.utils.deterministic.fill_uninitialized_memory = False         # it would write each new tensor twice
     torch._inductor.config.deterministic = on
@@ -197,6 +199,8 @@ class Step:
             raise InputError(f'batch_size={cfg.batch_size} cannot be shared by {setup.world} processes with accumulate={cfg.accumulate}: choose a multiple of {unit}')
         self.share = cfg.batch_size//setup.world                    # samples of this process
         self.part = self.share//cfg.accumulate if cfg.accumulate else part_size(self.share, cfg.context_length, setup.device)
+        if cfg.fp8_head and not (setup.bf16 and cfg.vocab_size % 16 == cfg.d_model % 16 == 0):
+            raise InputError(f'fp8_head needs bfloat16, and vocab_size={cfg.vocab_size} and d_model={cfg.d_model} to be multiples of 16: give --dtype bfloat16 and such sizes, or leave it out')
         self.state, self.data, self.cfg, self.setup = state, data, cfg, setup
         cuda = setup.device.type == 'cuda'
         self.one_pass = cuda and kernels.triton is not None if one_pass is None else one_pass
@@ -297,7 +301,7 @@ def ready_optimizer(self:Step):
 def warm_up(self:Step):
     "Compile, and record the graph on a GPU; nothing has changed afterwards."
     if self.one_pass and self.setup.device.type == 'cuda' and self.setup.world == 1:
-        kept = [(t, t.detach().cpu().clone()) for t in self.changing()]
+        kept = [(t, t.detach().to('cpu', copy=True)) for t in self.changing()]     # detached: a clone would tie the weights to this stream
         self.record()
         with torch.no_grad():
             for t, old in kept: t.copy_(old)
@@ -323,5 +327,8 @@ def record(self:Step):
     with torch.cuda.stream(stream):
         for _ in range(3): self.run()
     torch.cuda.current_stream().wait_stream(stream)
+    gc.collect()                                        # nothing old may die while we record
+    torch.cuda.reset_peak_memory_stats()
     self.graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(self.graph): self.run()
+    self.peak = torch.cuda.max_memory_allocated()       # a replay asks for no memory, so it cannot be measured later
