@@ -192,7 +192,8 @@ def benchmark_table(
     for name, r in result['contenders'].items():
         ratio = [f"{statistics.median(b/a for a, b in zip(r['seconds'], result['contenders'][n]['seconds'])):.2f}" for n in them]
         mfu = r['mfu'] if isinstance(r['mfu'], str) else f"{r['mfu']:.1%}"
-        rows.append([name, f"{r['tokens_per_second']:,.0f}", f"{r['milliseconds']:.4g} ({r['fastest']:.4g} to {r['slowest']:.4g})", f"{r['peak_bytes']/1e9:.2f} GB", mfu, *ratio])
+        ms, low, high = (f'{v:,.{0 if v >= 100 else 2}f}' for v in (r['milliseconds'], r['fastest'], r['slowest']))
+        rows.append([name, f"{r['tokens_per_second']:,.0f}", f'{ms} ({low} to {high})', f"{r['peak_bytes']/1e9:.2f} GB", mfu, *ratio])
     rows.insert(1, ['---'] + ['---:']*(len(rows[0])-1))
     return '\n'.join(f"| {' | '.join(row)} |" for row in rows)
 
