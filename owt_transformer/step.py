@@ -264,14 +264,16 @@ def update_by_torch(self:Step):
     for group in optimizer.param_groups:
         group['lr'] = cosine_lr(self.state.step, c.learning_rate, c.min_learning_rate, c.warmup_iters, c.max_iters)
         if not group['params']: continue            # a model without norms
-        lists = zip(*((p, p.grad, s['exp_avg'], s['exp_avg_sq'], s['step']) for p in group['params'] for s in [optimizer.state[p]]))
-        *tensors, steps = (list(map(_lying, ts)) for ts in lists)
-        adamw(*tensors, [], steps, fused=True, amsgrad=False, maximize=False, lr=group['lr'], weight_decay=group['weight_decay'],
+        lists = ((p, p.grad, s['exp_avg'], s['exp_avg_sq'], s['step']) for p in group['params'] for s in [optimizer.state[p]])
+        *tensors, steps = zip(*(_as_stored(*ts) for ts in lists))
+        adamw(*map(list, tensors), [], list(steps), fused=True, amsgrad=False, maximize=False, lr=group['lr'], weight_decay=group['weight_decay'],
               beta1=group['betas'][0], beta2=group['betas'][1], eps=group['eps'])
     if self.setup.bf16:
         for p, q in self.pairs: q.copy_(p)
 
-def _lying(t): return t if t.is_contiguous() else t.T       # as it lies in memory: torch copies what is stored by columns
+def _as_stored(p, *others):
+    "A weight and what belongs to it, turned if the weight is stored by columns, which torch would copy."
+    return (p, *others) if p.is_contiguous() else tuple(t.T if t.ndim == 2 else t for t in (p, *others))
 
 @patch
 def update_in_one_pass(self:Step):
