@@ -23,7 +23,7 @@ from .data import TokenData
 from .files import InputError, atomic_write
 from .kernels import keep_memory, product
 from .model import ModelConfig, flops_ledger, llama_config, parameter_ledger, to_llama
-from .optim import cosine_lr, cross_entropy, parameter_groups
+from .optim import cross_entropy, parameter_groups
 from .step import PlainStep, Setup, Step, environment, pick_device
 from .train import State, utilization
 
@@ -59,7 +59,7 @@ def transformers_llama(cfg:Config, tokens:np.ndarray):
         loss = cross_entropy(logits, y)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), cfg.grad_clip)
-        for group in optimizer.param_groups: group['lr'] = cosine_lr(done, cfg.learning_rate, cfg.min_learning_rate, cfg.warmup_iters, cfg.max_iters)
+        for group in optimizer.param_groups: group['lr'] = cfg.lr(done)
         optimizer.step()
         optimizer.zero_grad()
         done += 1

@@ -15,6 +15,7 @@ from fastcore.docments import docments
 # %% ../nbs/04a_config.ipynb #7962b68f
 from .files import InputError
 from .model import ModelConfig
+from .optim import cosine_lr
 
 # %% ../nbs/04a_config.ipynb #ce2b09ee
 @dataclass
@@ -57,6 +58,11 @@ def tokens(self:Config)->int: return self.batch_size*self.context_length*self.ma
 
 @patch(as_prop=True)
 def model(self:Config)->ModelConfig: return ModelConfig(**{f.name: getattr(self, f.name) for f in fields(ModelConfig)})
+
+@patch
+def lr(self:Config, step:int)->float:
+    "The learning rate of a step, counted from 0."
+    return cosine_lr(step, self.learning_rate, self.min_learning_rate, self.warmup_iters, self.max_iters)
 
 _POSITIVE = ('batch_size','max_iters','learning_rate','grad_clip','eval_interval','log_interval','checkpoint_interval','synthetic_bytes')
 _NOT_NEGATIVE = ('accumulate','min_learning_rate','warmup_iters','weight_decay','eval_tokens','sample_tokens','workers')

@@ -27,7 +27,7 @@ from .data import TokenData
 from .files import InputError
 from .kernels import adamw_pass, head_cross_entropy, quicken
 from .model import Transformer, flops_ledger
-from .optim import clip_grad_norm, cosine_lr, cross_entropy
+from .optim import clip_grad_norm, cross_entropy
 
 # %% ../nbs/04c_step.ipynb #98ab081a
 def pick_device(
@@ -150,8 +150,7 @@ class PlainStep:
     def __call__(self):
         state, c = self.state, self.cfg
         x, y = self.data.batch(c.seed, state.step, c.batch_size)
-        lr = cosine_lr(state.step, c.learning_rate, c.min_learning_rate, c.warmup_iters, c.max_iters)
-        loss, self.norm = train_step(state.model, state.optimizer, x, y, lr, c.grad_clip, self.setup)
+        loss, self.norm = train_step(state.model, state.optimizer, x, y, c.lr(state.step), c.grad_clip, self.setup)
         state.loss_sum += loss
 
 # %% ../nbs/04c_step.ipynb #fd4d5623
@@ -221,8 +220,7 @@ class Step:
 def on_device(self:Step):
     "What changes from step to step, where the device finds it."
     c, tensor = self.cfg, lambda x, dtype=torch.float32: torch.tensor(x, dtype=dtype, device=self.setup.device)
-    lr = lambda step: cosine_lr(step, c.learning_rate, c.min_learning_rate, c.warmup_iters, c.max_iters)
-    self.schedule = tensor([(lr(s), 1 - c.beta1**(s+1), 1 - c.beta2**(s+1)) for s in range(c.max_iters)])   # [max_iters, 3]
+    self.schedule = tensor([(c.lr(s), 1 - c.beta1**(s+1), 1 - c.beta2**(s+1)) for s in range(c.max_iters)])   # [max_iters, 3]
     self.done, self.norm, self.now, self.graph = tensor([self.state.step], torch.long), tensor(0.), tensor([0.]*4), None
 
 # %% ../nbs/04c_step.ipynb #a6baa412
@@ -262,7 +260,7 @@ def update_by_torch(self:Step):
         for p, q in self.pairs: p.grad = q.grad.float()
     self.norm = clip_grad_norm([p for p, q in self.pairs], c.grad_clip)
     for group in optimizer.param_groups:
-        group['lr'] = cosine_lr(self.state.step, c.learning_rate, c.min_learning_rate, c.warmup_iters, c.max_iters)
+        group['lr'] = c.lr(self.state.step)
         if not group['params']: continue            # a model without norms
         lists = ((p, p.grad, s['exp_avg'], s['exp_avg_sq'], s['step']) for p in group['params'] for s in [optimizer.state[p]])
         *tensors, steps = zip(*(_as_stored(*ts) for ts in lists))

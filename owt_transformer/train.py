@@ -24,7 +24,7 @@ from .data import TokenData, corpus_files, prepare, token_bytes
 from .files import InputError, atomic_write
 from .kernels import keep_memory
 from .model import ModelConfig, Transformer, flops_ledger, generate, parameter_ledger
-from .optim import bits_per_byte, cosine_lr, make_optimizer, perplexity
+from .optim import bits_per_byte, make_optimizer, perplexity
 from .report import comparison, load_run, plot_comparison, plot_run, write_metrics
 from .step import PlainStep, Setup, Step, device_name, environment, in_turn, pick_device
 from .tokenizer import END_OF_TEXT, Tokenizer
@@ -195,11 +195,6 @@ class Job:
         return cls(cfg, Path(folder), setup, data.tokenizer, on_device(data.train, 'training'), on_device(data.valid, 'validation'),
                    token_bytes(data.tokenizer, cfg.vocab_size), data.meta)
 
-    def lr(self, step:int)->float:
-        "The learning rate of a step."
-        c = self.cfg
-        return cosine_lr(step, c.learning_rate, c.min_learning_rate, c.warmup_iters, c.max_iters)
-
     def mean(self, x:Tensor)->Tensor:
         "The mean over all processes."
         if self.setup.world > 1: dist.all_reduce(x)
@@ -217,7 +212,7 @@ def row(self:Job, state:State, norm:Tensor)->dict:
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise InputError(f'loss {loss} and gradient length {norm} at step {state.step}: choose a smaller learning_rate '
                          f'(now {cfg.learning_rate}) or a longer warmup_iters, and another --name')
-    state.rows.append(dict(step=state.step, tokens=state.step*cfg.batch_size*cfg.context_length, learning_rate=self.lr(state.step-1), train_loss=loss, grad_norm=norm))
+    state.rows.append(dict(step=state.step, tokens=state.step*cfg.batch_size*cfg.context_length, learning_rate=cfg.lr(state.step-1), train_loss=loss, grad_norm=norm))
     state.loss_sum.zero_(); state.loss_count = 0
     return state.rows[-1]
 
