@@ -42,6 +42,7 @@ class Config(ModelConfig):
     eval_interval:int=2000              # steps between evaluations
     eval_tokens:int=1_000_000           # validation tokens in each, the same ones every time; 0: all. The last one takes all
     log_interval:int=100                # steps between rows of metrics.csv
+    patience:int=0                      # end after so many evaluations without a lower loss, and sum up the best model; 0: go on to the last step
     checkpoint_interval:int=10_000      # steps between checkpoints
     sample_tokens:int=100               # length of the samples that are written at the end
     device:str='auto'                   # auto, cpu, cuda, cuda:1, mps
@@ -65,7 +66,7 @@ def lr(self:Config, step:int)->float:
     return cosine_lr(step, self.learning_rate, self.min_learning_rate, self.warmup_iters, self.max_iters)
 
 _POSITIVE = ('batch_size','max_iters','learning_rate','grad_clip','eval_interval','log_interval','checkpoint_interval','synthetic_bytes')
-_NOT_NEGATIVE = ('accumulate','min_learning_rate','warmup_iters','weight_decay','eval_tokens','sample_tokens','workers')
+_NOT_NEGATIVE = ('accumulate','min_learning_rate','warmup_iters','weight_decay','eval_tokens','patience','sample_tokens','workers')
 
 @patch
 def check(self:Config):
@@ -82,6 +83,7 @@ def check(self:Config):
     if self.warmup_iters > self.max_iters: raise InputError(f'warmup_iters={self.warmup_iters} is longer than the run: choose at most max_iters={self.max_iters}')
     if self.min_learning_rate > self.learning_rate: raise InputError(f'min_learning_rate={self.min_learning_rate} is above learning_rate={self.learning_rate}: choose less')
     if self.accumulate and self.batch_size % self.accumulate: raise InputError(f'accumulate={self.accumulate} does not divide batch_size={self.batch_size}: choose a divisor')
+    if self.fp8_head and not self.vocab_size % 16 == self.d_model % 16 == 0: raise InputError(f'fp8_head needs multiples of 16, not vocab_size={self.vocab_size} and d_model={self.d_model}: choose such sizes, or leave it out')
     for f, allowed in dict(dtype=('auto','float32','bfloat16'), compile=('auto','yes','no'), step=('fast','plain')).items():
         if getattr(self, f) not in allowed: raise InputError(f'{f}={getattr(self, f)!r} is not known: choose from {", ".join(allowed)}')
     if not 0 <= self.seed < 1<<63: raise InputError(f'seed={self.seed} is out of range: choose from 0 to 2**63-1')

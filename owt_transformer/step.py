@@ -54,15 +54,16 @@ class Setup:
 
     @classmethod
     def of(cls, cfg:Config)->'Setup':
-        "Resolve what is 'auto'."
+        "Resolve what is 'auto'; raise `InputError` for what cannot be done on this device, with so many processes."
         device = pick_device(cfg.device)
         cuda = device.type == 'cuda'
         rank, local, world = (int(os.environ.get(name, alone)) for name, alone in (('RANK', 0), ('LOCAL_RANK', 0), ('WORLD_SIZE', 1)))
+        bf16 = cfg.dtype == 'bfloat16' or cfg.dtype == 'auto' and cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+        _check(cfg, bf16, world)
         if world > 1 and cuda: torch.cuda.set_device(device := torch.device('cuda', local))
         if world > 1 and not dist.is_initialized(): dist.init_process_group('nccl' if cuda else 'gloo', timeout=timedelta(days=1))     # the first one may have a corpus to prepare
         if cuda and world == 1 and device.index is not None: torch.cuda.set_device(device)     # for graphs and Triton, which take the current one
         if cuda: _make_deterministic(cfg.deterministic)
-        bf16 = cfg.dtype == 'bfloat16' or cfg.dtype == 'auto' and cuda and torch.cuda.is_bf16_supported(including_emulation=False)
         return cls(device, bf16, cfg.compile == 'yes' or cfg.compile == 'auto' and (cuda or device.type == 'cpu' and _worth_compiling(cfg)), rank, world)
 
     @property
@@ -71,6 +72,11 @@ class Setup:
     def precision(self):
         "A context in which matrix products have the chosen precision."
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
+
+def _check(cfg, bf16, world):
+    if cfg.fp8_head and not bf16: raise InputError('fp8_head needs bfloat16: give --dtype bfloat16, or leave it out')
+    if cfg.batch_size % (unit := world*(cfg.accumulate or 1)):
+        raise InputError(f'batch_size={cfg.batch_size} cannot be shared by {world} processes with accumulate={cfg.accumulate}: choose a multiple of {unit}')
 
 def _worth_compiling(cfg):
     "On a CPU: does the run last for a quarter of an hour or so, and is there a compiler for it?"
@@ -193,29 +199,28 @@ class Step:
         setup:Setup,
         one_pass:bool=None  # clip, move and copy with `adamw_pass` instead of torch's functions; default: on a GPU with Triton
     ):
-        unit = setup.world*(cfg.accumulate or 1)
-        if cfg.batch_size % unit:
-            raise InputError(f'batch_size={cfg.batch_size} cannot be shared by {setup.world} processes with accumulate={cfg.accumulate}: choose a multiple of {unit}')
+        self.state, self.data, self.cfg, self.setup = state, data, cfg, setup
         self.share = cfg.batch_size//setup.world                    # samples of this process
         self.part = self.share//cfg.accumulate if cfg.accumulate else part_size(self.share, cfg.context_length, setup.device)
-        if cfg.fp8_head and not (setup.bf16 and cfg.vocab_size % 16 == cfg.d_model % 16 == 0):
-            raise InputError(f'fp8_head needs bfloat16, and vocab_size={cfg.vocab_size} and d_model={cfg.d_model} to be multiples of 16: give --dtype bfloat16 and such sizes, or leave it out')
-        self.state, self.data, self.cfg, self.setup = state, data, cfg, setup
-        cuda = setup.device.type == 'cuda'
-        self.one_pass = cuda and kernels.triton is not None if one_pass is None else one_pass
-        if setup.compile: torch._dynamo.reset()         # nothing of earlier models in this process
-        quicken(state.model)
-        self.work = working_copy(state.model) if setup.bf16 else state.model        # what is differentiated
-        self.pairs = list(zip(state.model.parameters(), self.work.parameters()))    # the true weights, and those at work
-        self.loss = Loss(self.work, setup.compile, cfg.fp8_head, 1<<20 if cuda else 1024)
-        if setup.world > 1: self.loss = DistributedDataParallel(self.loss, broadcast_buffers=False)
-        self.on_device(); self.ready_optimizer(); self.warm_up()
+        self.one_pass = setup.device.type == 'cuda' and kernels.triton is not None if one_pass is None else one_pass
+        self.ready_model(); self.on_device(); self.ready_optimizer(); self.warm_up()
 
     def __call__(self):
         if self.graph is None: self.run()
         else: self.graph.replay()
 
 # %% ../nbs/04c_step.ipynb #94951ab6
+@patch
+def ready_model(self:Step):
+    "The model that is differentiated, and its loss."
+    model, setup = self.state.model, self.setup
+    if setup.compile: torch._dynamo.reset()                                 # nothing of earlier models in this process
+    quicken(model)
+    work = working_copy(model) if setup.bf16 else model
+    self.pairs = list(zip(model.parameters(), work.parameters()))           # the true weights, and those at work
+    self.loss = Loss(work, setup.compile, self.cfg.fp8_head, 1<<20 if setup.device.type == 'cuda' else 1024)
+    if setup.world > 1: self.loss = DistributedDataParallel(self.loss, broadcast_buffers=False)
+
 @patch
 def on_device(self:Step):
     "What changes from step to step, where the device finds it."

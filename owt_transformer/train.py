@@ -200,6 +200,11 @@ class Job:
         if self.setup.world > 1: dist.all_reduce(x)
         return x/self.setup.world
 
+    def over(self, state:State)->bool:
+        "Is the last step done, or has the loss not fallen for `patience` evaluations?"
+        losses, n = [r['valid_loss'] for r in state.rows if 'valid_loss' in r], self.cfg.patience
+        return state.step == self.cfg.max_iters or 0 < n < len(losses) and min(losses[-n:]) >= min(losses[:-n])
+
     def evaluate(self, model, max_tokens=None)->Evaluation:
         "Validation loss of a model; all tokens or a fixed subset."
         return evaluate(model, self.valid, self.sizes, self.cfg.batch_size, max_tokens, self.setup)
@@ -269,11 +274,11 @@ class Progress:
 # %% ../nbs/04_train.ipynb #2bf724db
 @patch
 def loop(self:Job, state:State, bar:Progress, stop)->State:
-    "Train until the last step, or until `stop` is true."
+    "Train until the run is over, or until `stop` is true."
     cfg, due = self.cfg, lambda interval: state.step % interval == 0 or state.step == cfg.max_iters
     do_step = (Step if cfg.step == 'fast' else PlainStep)(state, self.train, cfg, self.setup)
     start = time.perf_counter()
-    while state.step < cfg.max_iters and not self.stopped(state, stop):
+    while not (self.over(state) or self.stopped(state, stop)):
         do_step()
         state.step += 1; state.loss_count += 1
         if not (due(cfg.log_interval) or due(cfg.eval_interval) or due(cfg.checkpoint_interval)): continue
@@ -286,10 +291,18 @@ def loop(self:Job, state:State, bar:Progress, stop)->State:
             write_metrics(self.folder/'metrics.csv', state.rows)
             if due(cfg.checkpoint_interval): self.save(state)
             bar.show(state, row)
+        if due(cfg.eval_interval) and cfg.patience: row['valid_loss'] = self.told(row.get('valid_loss', 0.))
         start = time.perf_counter()
     state.loss_sum.item()                                           # waits for the device
     state.seconds += time.perf_counter() - start
     return state
+
+@patch
+def told(self:Job, x:float)->float:
+    "The number of the first process, in all of them."
+    if self.setup.world == 1: return x
+    dist.broadcast(x := torch.tensor(x, dtype=torch.float64, device=self.setup.device), 0)
+    return x.item()
 
 @patch
 def stopped(self:Job, state:State, stop)->bool:
@@ -314,7 +327,8 @@ def check_folder(
     try: old = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError): old = None
     if not isinstance(old, dict): raise InputError(f'{path} is missing or damaged: delete the folder {folder} and start again')
-    differ = [f'{k} ({old.get(k)} there, {v} here)' for k,v in asdict(cfg).items() if k not in _MAY_DIFFER and old.get(k) != v]
+    old = asdict(Config()) | old            # it may come from before a field was added
+    differ = [f'{k} ({old[k]} there, {v} here)' for k,v in asdict(cfg).items() if k not in _MAY_DIFFER and old[k] != v]
     if differ: raise InputError(f'{folder} holds another run; it differs in {", ".join(differ)}: give the same values, or choose another --name')
 
 # %% ../nbs/04_train.ipynb #adce282d
@@ -346,11 +360,12 @@ def utilization(
     cfg:ModelConfig,
     tokens_per_second:float,
     device:str,             # its name
-    bf16:bool               # are the matrix products in bfloat16?
+    bf16:bool,              # are the matrix products in bfloat16?
+    devices:int=1           # how many of them work together
 )->dict:
-    "Operations a token by part, the peak of the device in TFLOP/s and the share of it that was used; 'n/a' where the peak is not known."
+    "Operations a token by part, the peak of the devices in TFLOP/s and the share of it that was used; 'n/a' where the peak is not known."
     flops = flops_ledger(cfg)
-    peak = next((peaks[not bf16] for name, peaks in PEAK_TFLOPS.items() if name in device), None)
+    peak = next((devices*peaks[not bf16] for name, peaks in PEAK_TFLOPS.items() if name in device), None)
     used = sum(flops.values())*tokens_per_second/1e12
     return dict(device=device, precision='bfloat16' if bf16 else 'float32', flops_per_token=flops, tflops_per_second=used,
                 peak_tflops=peak or 'n/a', mfu=used/peak if peak else 'n/a')
@@ -365,18 +380,21 @@ def samples(self:Job, model:Transformer, count:int=3)->list[str]:
 @patch
 def summary(self:Job, state:State, e:Evaluation)->dict:
     "What came out, for summary.json."
-    cfg = self.cfg
+    cfg, setup, tokens = self.cfg, self.setup, state.step*self.cfg.batch_size*self.cfg.context_length
     return dict(
         valid_loss=e.loss, valid_perplexity=e.perplexity, valid_bits_per_byte=e.bits_per_byte, bytes_per_token=e.bytes_per_token,
         valid_tokens=e.tokens, valid_bytes=e.bytes, best_valid_loss=state.best, floor=self.meta['floor'],
         parameters=sum(parameter_ledger(cfg.model).values()), flops_per_token=sum(flops_ledger(cfg.model).values()),
-        tokens=cfg.tokens, steps=state.step, seconds=state.seconds, tokens_per_second=cfg.tokens/state.seconds,
-        utilization=utilization(cfg.model, cfg.tokens/state.seconds, device_name(self.setup.device), self.setup.bf16), environment=environment(self.setup), samples=self.samples(state.model))
+        tokens=tokens, steps=state.step, seconds=state.seconds, tokens_per_second=tokens/state.seconds,
+        utilization=utilization(cfg.model, tokens/state.seconds, device_name(setup.device), setup.bf16, setup.world), environment=environment(setup), samples=self.samples(state.model))
 
 # %% ../nbs/04_train.ipynb #879187ad
 @patch
 def finish(self:Job, state:State)->dict:
-    "Write summary.json and loss_curves.png."
+    "Write summary.json and loss_curves.png; of a run with `patience` the best model counts, else the last."
+    if self.cfg.patience:
+        state.model.load_state_dict(load_checkpoint(self.folder/'checkpoints'/'best_model.pt')['model'])
+        self.final = None
     summary = self.summary(state, self.final or self.evaluate(state.model))
     with atomic_write(self.folder/'summary.json', 'w') as f: json.dump(summary, f, indent=2, ensure_ascii=False)
     with atomic_write(self.folder/'loss_curves.png') as f: plot_run(load_run(self.folder)).savefig(f, dpi=150, format='png')
@@ -391,15 +409,15 @@ def train(
 )->dict|None:               # the summary, or None if the run was stopped; {} in all but the first of several processes
     "Train one model. Ctrl-C saves and stops; `resume` goes on to the same weights."
     state, cfg, done = job.begin(resume), job.cfg, job.folder/'summary.json'
-    if state.step == cfg.max_iters and done.exists(): return json.loads(done.read_text(encoding='utf-8'))
+    if job.over(state) and done.exists(): return json.loads(done.read_text(encoding='utf-8'))
     shown = Progress(cfg, state, progress and job.setup.leads) if bar is None else contextlib.nullcontext(bar)
     with (StopFlag(patient=job.setup.world > 1) if stop is None else stop) as stop, shown as bar:
         job.loop(state, bar, stop)
         if job.setup.leads: job.save(state)
-    if state.step < cfg.max_iters or stop: return None
+    if stop or not job.over(state): return None
     return job.finish(state) if job.setup.leads else {}
 
-# %% ../nbs/04_train.ipynb #9b957e6a
+# %% ../nbs/04_train.ipynb #9d068722
 def run_experiment(
     args:Args,              # from `parse_args`
     progress:bool=True,     # show progress lines
@@ -424,15 +442,16 @@ def run_experiment(
     if len(jobs) > 1 and leads: _compare(folders, root, say)
     return True
 
-# %% ../nbs/04_train.ipynb #69bada92
+# %% ../nbs/04_train.ipynb #29363118
 def _headline(job):
     c = job.cfg
     return (f"\n{c.name}: {sum(parameter_ledger(c.model).values()):,} parameters, {c.tokens:,} tokens of {c.train_text or c.corpus}, "
             f"{device_name(job.setup.device)}, {'bfloat16' if job.setup.bf16 else 'float32'}")
 
 def _result(job, s):
+    best = f"the best within {s['steps']:,} steps, " if job.cfg.patience else ''
     floor = f", the entropy of this text is {s['floor']['valid']:.3f}" if s['floor'] else ''
-    lines = [f"{job.cfg.name}: {s['valid_loss']:.3f} nats a token, perplexity {s['valid_perplexity']:.1f}, {s['valid_bits_per_byte']:.3f} bits a byte{floor} ({s['seconds']:.0f} s)"]
+    lines = [f"{job.cfg.name}: {s['valid_loss']:.3f} nats a token, perplexity {s['valid_perplexity']:.1f}, {s['valid_bits_per_byte']:.3f} bits a byte{floor} ({best}{s['seconds']:.0f} s)"]
     lines += ['a sample:', *('  ' + l for l in s['samples'][0].splitlines())] if s['samples'] else []
     return '\n'.join([*lines, f'results in {job.folder}'])
 
@@ -443,7 +462,7 @@ def _compare(folders, root, say):
     with atomic_write(root/'comparison.png') as f: plot_comparison(runs).savefig(f, dpi=150, format='png')
     say(f'\n{comparison(runs)}\ncompared in {root}/comparison.png and comparison.md')
 
-# %% ../nbs/04_train.ipynb #9d068722
+# %% ../nbs/04_train.ipynb #31404499
 def main(
     argv:list[str]|None=None    # default: the arguments of the process
 )->int:                         # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
@@ -460,5 +479,5 @@ def main(
     finally:
         if dist.is_initialized(): dist.destroy_process_group()
 
-# %% ../nbs/04_train.ipynb #3a713989
+# %% ../nbs/04_train.ipynb #6df87d33
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())
