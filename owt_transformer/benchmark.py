@@ -42,7 +42,7 @@ def ours(cfg:Config, tokens:np.ndarray, memory:bool=True, onednn:bool=True, grap
     go.peak = getattr(step, 'peak', 0)          # of a graph
     return go
 
-# %% ../nbs/04d_benchmark.ipynb #48aaac3c
+# %% ../nbs/04d_benchmark.ipynb #d47e3a96
 def transformers_llama(cfg:Config, tokens:np.ndarray):
     "A step of `transformers`' Llama."
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -66,7 +66,7 @@ def transformers_llama(cfg:Config, tokens:np.ndarray):
         return total.add_(loss.detach())
     return go
 
-# %% ../nbs/04d_benchmark.ipynb #d47e3a96
+# %% ../nbs/04d_benchmark.ipynb #672893de
 CONTENDERS = {
     'ours': ours,
     'ours, not compiled': lambda cfg, tokens: ours(replace(cfg, compile='no'), tokens),
@@ -74,7 +74,7 @@ CONTENDERS = {
     'transformers, compiled': lambda cfg, tokens: transformers_llama(replace(cfg, compile='yes'), tokens),
 }
 
-# %% ../nbs/04d_benchmark.ipynb #672893de
+# %% ../nbs/04d_benchmark.ipynb #fe88f468
 LADDER = {
     'readable': lambda cfg, tokens: ours(replace(cfg, step='plain'), tokens, memory=False),
     'loss and update in one piece': lambda cfg, tokens: ours(replace(cfg, compile='no'), tokens, memory=False, onednn=False, graph=False),
@@ -83,20 +83,21 @@ LADDER = {
     'compiled': lambda cfg, tokens: ours(replace(cfg, compile='yes'), tokens, graph=False),
     'one graph': lambda cfg, tokens: ours(replace(cfg, compile='yes'), tokens),
     'additions in any order': lambda cfg, tokens: ours(replace(cfg, compile='yes', deterministic=False), tokens),
-    'attention by cuDNN': lambda cfg, tokens: _cudnn_alone() or ours(replace(cfg, compile='yes', deterministic=False), tokens),
+    'attention by cuDNN': lambda cfg, tokens: _by_cudnn(replace(cfg, compile='yes', deterministic=False), tokens),
     'eight-bit head': lambda cfg, tokens: ours(replace(cfg, compile='yes', deterministic=False, fp8_head=True), tokens),
 }
 
-def _cudnn_alone():
-    "Of the kernels for attention, leave only cuDNN's."
+def _by_cudnn(cfg, tokens):
+    "Our step with cuDNN's kernel for attention, and no other."
     for kind in ('flash', 'mem_efficient', 'math'): getattr(torch.backends.cuda, f'enable_{kind}_sdp')(False)
+    return ours(cfg, tokens)
 
 def rungs(device:torch.device)->list[str]:
     "The changes that mean something on a device."
     elsewhere = ('memory kept', 'oneDNN') if device.type == 'cuda' else ('one graph', 'additions in any order', 'attention by cuDNN', 'eight-bit head')
     return [n for n in LADDER if n not in elsewhere]
 
-# %% ../nbs/04d_benchmark.ipynb #fe88f468
+# %% ../nbs/04d_benchmark.ipynb #00451c01
 def _synchronize(device):
     if device.type == 'cuda': torch.cuda.synchronize(device)
 
@@ -121,6 +122,7 @@ def _serve(pipe, name, cfg):
     except KeyboardInterrupt: pass
     except Exception as e: pipe.send(f'{type(e).__name__}: {e}')
 
+# %% ../nbs/04d_benchmark.ipynb #9a1dd7f4
 class Contender:
     "A contender at work in a process of its own; use it in a `with` statement."
     def __init__(self, name:str, cfg:Config):
@@ -147,7 +149,7 @@ class Contender:
         self.process.join(10)
         if self.process.is_alive(): self.process.terminate()
 
-# %% ../nbs/04d_benchmark.ipynb #056fea6f
+# %% ../nbs/04d_benchmark.ipynb #794480db
 def benchmark(
     cfg:Config,                         # shape, batch, precision, device
     names:list[str]=('ours',),          # of `CONTENDERS` and `LADDER`
@@ -182,7 +184,7 @@ def _figures(cfg, here, seconds, peak):
     return dict(tokens_per_second=rate, milliseconds=1e3*middle, fastest=1e3*min(seconds), slowest=1e3*max(seconds), peak_bytes=peak, seconds=seconds,
                 mfu=utilization(cfg.model, rate, here['device'], here['precision'] == 'bfloat16')['mfu'])
 
-# %% ../nbs/04d_benchmark.ipynb #00451c01
+# %% ../nbs/04d_benchmark.ipynb #b4754dc4
 def benchmark_table(
     result:dict     # of `benchmark`
 )->str:             # Markdown
@@ -197,7 +199,7 @@ def benchmark_table(
     rows.insert(1, ['---'] + ['---:']*(len(rows[0])-1))
     return '\n'.join(f"| {' | '.join(row)} |" for row in rows)
 
-# %% ../nbs/04d_benchmark.ipynb #f972e68d
+# %% ../nbs/04d_benchmark.ipynb #4f29c061
 def agreement(
     cfg:Config,
     tokens:np.ndarray,                          # uint16, to train on
@@ -219,7 +221,7 @@ def furthest(a:list, b:list)->float:
     "The largest relative difference between two curves."
     return max(abs(x/y - 1) for x, y in zip(a, b))
 
-# %% ../nbs/04d_benchmark.ipynb #6492f8e8
+# %% ../nbs/04d_benchmark.ipynb #c060daa3
 def record_agreement(
     path:Path,              # the JSON file to write
     cfg:Config,
@@ -235,7 +237,7 @@ def record_agreement(
         out[name] = agreement(replace(cfg, dtype='bfloat16', fp8_head=fp8), tokens, steps, ('ours',))
     with atomic_write(path, 'w') as f: json.dump(out, f, indent=2)
 
-# %% ../nbs/04d_benchmark.ipynb #96cbf3a0
+# %% ../nbs/04d_benchmark.ipynb #1fa726eb
 def slices_from_file(path, context_length:int, batch_size:int, device):
     "A batch in the way of nanoGPT: a fresh memory map and a stack of slices."
     tokens = np.memmap(path, dtype=np.uint16, mode='r')
@@ -267,7 +269,7 @@ def fetch_benchmark(
     out = {name: 1e6*statistics.median(s) for name, s in seconds.items()}
     return out | dict(ratio=statistics.median(b/a for a, b in zip(seconds['ours'], seconds['slices'])))
 
-# %% ../nbs/04d_benchmark.ipynb #557d4317
+# %% ../nbs/04d_benchmark.ipynb #dd7db754
 def ceilings(
     device:torch.device,
     bf16:bool=False,
@@ -288,7 +290,7 @@ def ceilings(
     fastest = min(best(lambda: torch.mm(a, b, out=out)), best(lambda: product(a, b)))        # of the libraries that we use
     return dict(flops=2*n**3/fastest, bytes=8*long.numel()/best(lambda: copy.copy_(long)))
 
-# %% ../nbs/04d_benchmark.ipynb #a1cd0b07
+# %% ../nbs/04d_benchmark.ipynb #51ad0a48
 def traffic_ledger(
     cfg:Config,
     bf16:bool=True
@@ -306,7 +308,7 @@ def floor(
     arithmetic = {part: 1e3*f*cfg.batch_size*cfg.context_length/peak['flops'] for part, f in flops_ledger(cfg.model).items()}
     return arithmetic | {part: 1e3*b/peak['bytes'] for part, b in traffic_ledger(cfg, bf16).items()}
 
-# %% ../nbs/04d_benchmark.ipynb #e866e95f
+# %% ../nbs/04d_benchmark.ipynb #8ed44fa1
 def profile_step(
     cfg:Config,
     folder:Path,            # gets trace.json, for chrome://tracing or ui.perfetto.dev
@@ -331,7 +333,7 @@ def _profile(cfg, folder, steps):
     own = lambda e: e.self_device_time_total if cuda else e.self_cpu_time_total
     return [(e.key, own(e)/steps/1e3, e.count/steps) for e in sorted(p.key_averages(), key=own, reverse=True)]
 
-# %% ../nbs/04d_benchmark.ipynb #56af5288
+# %% ../nbs/04d_benchmark.ipynb #9480f31b
 def run_benchmark(
     cfg:Config,
     folder:Path,            # gets benchmark.json, and trace.json of a profile
@@ -358,7 +360,7 @@ def run_benchmark(
     say(f'\nresults in {folder}')
     return result
 
-# %% ../nbs/04d_benchmark.ipynb #5066378f
+# %% ../nbs/04d_benchmark.ipynb #0e7636d8
 VARIANTS = {        # what is changed, and to what: how the speed depends on the size of things
     'batch_size': (1, 16), 'context_length': (64, 512), 'd_model': (256, 768), 'num_layers': (2, 8),
 }
@@ -396,7 +398,7 @@ def measure(
     write('scaling', dict(environment=environment(setup), variants=scaling(cfg, say=say, rounds=3)))
     write('profile', dict(environment=environment(setup), kernels=profile_step(cfg, folder, rows=None)))
 
-# %% ../nbs/04d_benchmark.ipynb #522811e3
+# %% ../nbs/04d_benchmark.ipynb #e3544a37
 if __name__ == '__main__' and '__file__' in globals():
     if len(sys.argv) < 2 or sys.argv[1].startswith('-'): sys.exit('usage: python -m owt_transformer.benchmark FOLDER [--FIELD VALUE ...]')
     try: measure(Path(sys.argv[1]), parse_args(['--benchmark', *sys.argv[2:]]).runs[0])

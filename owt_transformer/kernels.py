@@ -68,12 +68,13 @@ def surprise_in_place(logits:Tensor, targets:Tensor, scale:float=1.)->Tensor:
 def surprise(logits:Tensor, targets:Tensor, scale:float=1.)->Tensor:
     "`surprise_plain` in the way that suits the device."
     if triton and logits.is_cuda: return surprise_triton(logits, targets, scale)
-    return (surprise_in_place if logits.dtype == torch.float32 else surprise_plain)(logits, targets, scale)
+    if logits.dtype == torch.float32: return surprise_in_place(logits, targets, scale)
+    return surprise_plain(logits, targets, scale)
 
 # %% ../nbs/03a_kernels.ipynb #991017e3
 def _linear(x, w): return torch.ops.mkldnn._linear_pointwise(x, w, None, 'none', [], '')
 
-@torch.library.custom_op('owt_transformer::onednn', mutates_args=())        # so that torch.compile takes it as it is
+@torch.library.custom_op('owt_transformer::onednn', mutates_args=())        # torch.compile takes it as it is, and needs its shape alone
 def _onednn(x:Tensor, w:Tensor)->Tensor: return _linear(x, w)
 @_onednn.register_fake
 def _(x, w): return x.new_empty(*x.shape[:-1], len(w))
@@ -83,7 +84,8 @@ def _onednn_outer(a:Tensor, b:Tensor)->Tensor: return _linear(a.T, b.T)     # a.
 @_onednn_outer.register_fake
 def _(a, b): return a.new_empty(a.shape[1], b.shape[1])
 
-_ONEDNN = torch.backends.cpu.get_cpu_capability().startswith('AVX512') and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, '_linear_pointwise')
+_ONEDNN = (torch.backends.cpu.get_cpu_capability().startswith('AVX512')
+           and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, '_linear_pointwise'))
 
 def _suits_onednn(x): return _ONEDNN and x.device.type == 'cpu' and x.dtype == torch.float32
 
@@ -144,6 +146,7 @@ class _HeadCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
+        if ctx.gradients is None: raise RuntimeError('head_cross_entropy was asked for its gradient a second time, but gives it away at the first: compute the loss again')
         (dh, dw), ctx.gradients = ctx.gradients, None           # nobody else holds them, so nobody has to copy them
         if grad.is_cuda or grad != 1: dh, dw = dh.mul_(grad), dw.mul_(grad)
         return dh, dw, None, None, None
@@ -158,7 +161,7 @@ def head_cross_entropy(
     "`cross_entropy(hidden @ weight.T, targets)` in little memory."
     return _HeadCrossEntropy.apply(hidden.flatten(0, -2), weight, targets.flatten(), chunk, fp8)
 
-# %% ../nbs/03a_kernels.ipynb #334a217d
+# %% ../nbs/03a_kernels.ipynb #cd4ff57b
 def product_fp8(x:Tensor, w:Tensor)->Tensor:
     "`product` with both factors rounded to eight bits (e4m3), each scaled as a whole; the result is bfloat16."
     (x8, sx), (w8, sw) = (_round_fp8(t) for t in (x, w))
@@ -168,7 +171,7 @@ def _round_fp8(t):
     scale = t.abs().amax().float().clamp(min=1e-12)/448
     return (t/scale).to(torch.float8_e4m3fn), scale
 
-# %% ../nbs/03a_kernels.ipynb #729ba3ac
+# %% ../nbs/03a_kernels.ipynb #3196a361
 def adamw_pass_plain(
     w:Tensor,           # weights, float32; changed in place, as the next two
     m:Tensor,           # mean gradient
@@ -188,7 +191,7 @@ def adamw_pass_plain(
     w.mul_(1 - lr*weight_decay).sub_(lr * (m/c1) / ((v/c2).sqrt() + eps))
     if copy is not None: copy.copy_(w)
 
-# %% ../nbs/03a_kernels.ipynb #8baa0cc5
+# %% ../nbs/03a_kernels.ipynb #813d5acc
 if triton:
     @triton.jit
     def _adamw_kernel(w, m, v, g, now, copy, n, b1, b2, eps, decay, BLOCK:tl.constexpr, COPY:tl.constexpr):
@@ -216,9 +219,10 @@ def adamw_pass_triton(w, m, v, g, now, betas, eps, weight_decay, copy=None, bloc
 
 def adamw_pass(w, m, v, g, now, betas, eps, weight_decay, copy=None):
     "`adamw_pass_plain` in the way that suits the device."
-    (adamw_pass_triton if triton and w.is_cuda else adamw_pass_plain)(w, m, v, g, now, betas, eps, weight_decay, copy)
+    adamw = adamw_pass_triton if triton and w.is_cuda else adamw_pass_plain
+    adamw(w, m, v, g, now, betas, eps, weight_decay, copy)
 
-# %% ../nbs/03a_kernels.ipynb #0d56e073
+# %% ../nbs/03a_kernels.ipynb #726e2a9e
 def keep_memory()->bool:            # was it possible?
     "Let this process keep memory that it has freed, in large pages; call it before torch makes its first tensor. For training on a CPU, with the GNU C library."
     M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4           # names and numbers in malloc.h

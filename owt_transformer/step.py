@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['pick_device', 'Setup', 'in_turn', 'device_name', 'commit', 'environment', 'train_step', 'PlainStep', 'Loss',
-           'working_copy', 'part_size', 'Step']
+           'working_copy', 'schedule_table', 'ready_optimizer', 'part_size', 'Step']
 
 # %% ../nbs/04c_step.ipynb #5711f7ec
 import contextlib, gc, os, platform, shutil, subprocess
@@ -55,16 +55,15 @@ class Setup:
     @classmethod
     def of(cls, cfg:Config)->'Setup':
         "Resolve what is 'auto'; raise `InputError` for what cannot be done on this device, with so many processes."
-        device = pick_device(cfg.device)
+        device, rank, world = pick_device(cfg.device), int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
         cuda = device.type == 'cuda'
-        rank, local, world = (int(os.environ.get(name, alone)) for name, alone in (('RANK', 0), ('LOCAL_RANK', 0), ('WORLD_SIZE', 1)))
         bf16 = cfg.dtype == 'bfloat16' or cfg.dtype == 'auto' and cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+        compile = cfg.compile == 'yes' or cfg.compile == 'auto' and (cuda or device.type == 'cpu' and _worth_compiling(cfg))
         _check(cfg, bf16, world)
-        if world > 1 and cuda: torch.cuda.set_device(device := torch.device('cuda', local))
-        if world > 1 and not dist.is_initialized(): dist.init_process_group('nccl' if cuda else 'gloo', timeout=timedelta(days=1))     # the first one may have a corpus to prepare
-        if cuda and world == 1 and device.index is not None: torch.cuda.set_device(device)     # for graphs and Triton, which take the current one
+        if world > 1: device = _join(device)
         if cuda: _make_deterministic(cfg.deterministic)
-        return cls(device, bf16, cfg.compile == 'yes' or cfg.compile == 'auto' and (cuda or device.type == 'cpu' and _worth_compiling(cfg)), rank, world)
+        if cuda and device.index is not None: torch.cuda.set_device(device)     # for graphs and Triton, which take the current one
+        return cls(device, bf16, compile, rank, world)
 
     @property
     def leads(self)->bool: return self.rank == 0        # prepares the data, evaluates, writes, speaks
@@ -73,7 +72,16 @@ class Setup:
         "A context in which matrix products have the chosen precision."
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
 
+def _join(device):
+    "Meet the other processes; the device of this one."
+    if device.type == 'cuda': torch.cuda.set_device(device := torch.device('cuda', int(os.environ['LOCAL_RANK'])))
+    if not dist.is_initialized():
+        dist.init_process_group('nccl' if device.type == 'cuda' else 'gloo', timeout=timedelta(days=1))     # the first one may have a corpus to prepare
+    return device
+
 def _check(cfg, bf16, world):
+    if cfg.step == 'plain' and (world > 1 or cfg.accumulate > 1 or cfg.fp8_head):
+        raise InputError("step='plain' is the textbook, for one process, whole batches and no eight-bit head: choose step='fast', or leave those out")
     if cfg.fp8_head and not bf16: raise InputError('fp8_head needs bfloat16: give --dtype bfloat16, or leave it out')
     if cfg.batch_size % (unit := world*(cfg.accumulate or 1)):
         raise InputError(f'batch_size={cfg.batch_size} cannot be shared by {world} processes with accumulate={cfg.accumulate}: choose a multiple of {unit}')
@@ -184,12 +192,31 @@ def working_copy(model:nn.Module)->nn.Module:
     return copy
 
 # %% ../nbs/04c_step.ipynb #dab766ec
-def part_size(samples:int, context_length:int, device:torch.device)->int:
-    "How many samples to take at a time: all, or on a CPU at most 2,048 tokens, for a CPU is faster with that (one sample if it is longer). The parts are equal."
-    if device.type != 'cpu': return samples
+def schedule_table(cfg:Config, device='cpu')->Tensor:
+    "Learning rate, `1 - beta1**t` and `1 - beta2**t` of each step, float32 [max_iters, 3]."
+    return torch.tensor([(cfg.lr(t-1), 1 - cfg.beta1**t, 1 - cfg.beta2**t) for t in range(1, cfg.max_iters+1)], device=device)
+
+# %% ../nbs/04c_step.ipynb #94951ab6
+def ready_optimizer(optimizer:torch.optim.Optimizer):
+    "Running means for every weight of torch's AdamW, laid out as the weight is; those that are there keep their values."
+    for p in (p for group in optimizer.param_groups for p in group['params']):
+        s = optimizer.state[p]
+        if not s: s.update(step=torch.zeros((), device=p.device), exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
+        for k in ('exp_avg', 'exp_avg_sq'):
+            if s[k].stride() != p.stride(): s[k] = torch.empty_like(p).copy_(s[k])
+
+# %% ../nbs/04c_step.ipynb #53f4176a
+def part_size(
+    samples:int,            # of this process in a step
+    context_length:int,     # tokens in a sample
+    device:torch.device,
+    parts:int=0             # how many are wanted; 0: one, or on a CPU as many as it takes
+)->int:                     # samples in a part
+    "How many samples to take at a time; on a CPU by default at most 2,048 tokens, but one sample at least. The parts are equal."
+    if parts or device.type != 'cpu': return samples//(parts or 1)
     return max(n for n in range(1, samples+1) if samples % n == 0 and (n == 1 or n*context_length <= 2048))
 
-# %% ../nbs/04c_step.ipynb #645fb779
+# %% ../nbs/04c_step.ipynb #ff6e636d
 class Step:
     "One step of training with everything on the device. Adds the loss to `state.loss_sum` and leaves the length of the gradient in `norm`."
     def __init__(self,
@@ -199,114 +226,36 @@ class Step:
         setup:Setup,
         one_pass:bool=None  # clip, move and copy with `adamw_pass` instead of torch's functions; default: on a GPU with Triton
     ):
-        self.state, self.data, self.cfg, self.setup = state, data, cfg, setup
-        self.share = cfg.batch_size//setup.world                    # samples of this process
-        self.part = self.share//cfg.accumulate if cfg.accumulate else part_size(self.share, cfg.context_length, setup.device)
-        self.one_pass = setup.device.type == 'cuda' and kernels.triton is not None if one_pass is None else one_pass
-        self.ready_model(); self.on_device(); self.ready_optimizer(); self.warm_up()
+        self.state, self.data, self.cfg, self.setup, device = state, data, cfg, setup, setup.device
+        self.one_pass = device.type == 'cuda' and kernels.triton is not None if one_pass is None else one_pass
+        self.share = cfg.batch_size//setup.world                                # samples of this process
+        self.part = part_size(self.share, cfg.context_length, device, cfg.accumulate)
+        self.done = torch.tensor([state.step], device=device)                   # what changes from step to step
+        self.norm, self.now, self.schedule = torch.zeros((), device=device), torch.zeros(4, device=device), schedule_table(cfg, device)
+        self.ready_model(); ready_optimizer(state.optimizer); self.warm_up()
 
     def __call__(self):
         if self.graph is None: self.run()
         else: self.graph.replay()
 
-# %% ../nbs/04c_step.ipynb #94951ab6
 @patch
 def ready_model(self:Step):
     "The model that is differentiated, and its loss."
     model, setup = self.state.model, self.setup
-    if setup.compile: torch._dynamo.reset()                                 # nothing of earlier models in this process
+    if setup.compile: torch._dynamo.reset()                                     # nothing of earlier models in this process
     quicken(model)
     work = working_copy(model) if setup.bf16 else model
-    self.pairs = list(zip(model.parameters(), work.parameters()))           # the true weights, and those at work
+    self.pairs = list(zip(model.parameters(), work.parameters()))               # the true weights, and those at work
     self.loss = Loss(work, setup.compile, self.cfg.fp8_head, 1<<20 if setup.device.type == 'cuda' else 1024)
     if setup.world > 1: self.loss = DistributedDataParallel(self.loss, broadcast_buffers=False)
-
-@patch
-def on_device(self:Step):
-    "What changes from step to step, where the device finds it."
-    c, tensor = self.cfg, lambda x, dtype=torch.float32: torch.tensor(x, dtype=dtype, device=self.setup.device)
-    self.schedule = tensor([(c.lr(s), 1 - c.beta1**(s+1), 1 - c.beta2**(s+1)) for s in range(c.max_iters)])   # [max_iters, 3]
-    self.done, self.norm, self.now, self.graph = tensor([self.state.step], torch.long), tensor(0.), tensor([0.]*4), None
-
-# %% ../nbs/04c_step.ipynb #a6baa412
-@patch
-def run(self:Step):
-    "The work of one step."
-    self.gradients()
-    self.update()
-    self.done += 1
-
-@patch
-def gradients(self:Step):
-    "Forward and backward, part by part."
-    c, parts = self.cfg, self.share//self.part
-    x, y = self.data.batch(c.seed, self.done, c.batch_size)                                 # [B, T]
-    x, y = (t.narrow(0, self.setup.rank*self.share, self.share).split(self.part) for t in (x, y))
-    for i, (part_x, part_y) in enumerate(zip(x, y)):
-        alone = self.setup.world > 1 and i < parts-1                                        # no talk between processes yet
-        with self.loss.no_sync() if alone else contextlib.nullcontext():
-            loss = self.loss(part_x, part_y)/parts
-            loss.backward()
-        self.state.loss_sum += loss.detach()
-
-# %% ../nbs/04c_step.ipynb #349c508b
-@patch
-@torch.no_grad()
-def update(self:Step):
-    "Clip, move the weights, renew the working copy."
-    (self.update_in_one_pass if self.one_pass else self.update_by_torch)()
-    for p, q in self.pairs: p.grad = q.grad = None
-
-@patch
-def update_by_torch(self:Step):
-    "With torch's functions; the number of the step comes from the host."
-    c, optimizer = self.cfg, self.state.optimizer
-    if self.setup.bf16:
-        for p, q in self.pairs: p.grad = q.grad.float()
-    self.norm = clip_grad_norm([p for p, q in self.pairs], c.grad_clip)
-    for group in optimizer.param_groups:
-        group['lr'] = c.lr(self.state.step)
-        if not group['params']: continue            # a model without norms
-        lists = ((p, p.grad, s['exp_avg'], s['exp_avg_sq'], s['step']) for p in group['params'] for s in [optimizer.state[p]])
-        *tensors, steps = zip(*(_as_stored(*ts) for ts in lists))
-        adamw(*map(list, tensors), [], list(steps), fused=True, amsgrad=False, maximize=False, lr=group['lr'], weight_decay=group['weight_decay'],
-              beta1=group['betas'][0], beta2=group['betas'][1], eps=group['eps'])
-    if self.setup.bf16:
-        for p, q in self.pairs: q.copy_(p)
-
-def _as_stored(p, *others):
-    "A weight and what belongs to it, turned if the weight is stored by columns, which torch would copy."
-    return (p, *others) if p.is_contiguous() else tuple(t.T if t.ndim == 2 else t for t in (p, *others))
-
-@patch
-def update_in_one_pass(self:Step):
-    "With `adamw_pass`; the number of the step stays on the device."
-    optimizer, twin = self.state.optimizer, dict(self.pairs)
-    self.norm.copy_(torch.stack(torch._foreach_norm([q.grad for q in twin.values()], 2, torch.float32)).norm())
-    self.now[:3] = self.schedule.index_select(0, self.done.clamp(max=len(self.schedule)-1))[0]      # warm-up may pass the last step
-    self.now[3] = (self.cfg.grad_clip/(self.norm + 1e-6)).clamp(max=1)
-    for group in optimizer.param_groups:
-        for p in group['params']:
-            s, q = optimizer.state[p], twin[p]
-            adamw_pass(p.data, s['exp_avg'], s['exp_avg_sq'], q.grad, self.now, group['betas'], group['eps'], group['weight_decay'], None if q is p else q.data)
-    torch._foreach_add_([s['step'] for s in optimizer.state.values()], 1)
-
-# %% ../nbs/04c_step.ipynb #ff6e636d
-@patch
-def ready_optimizer(self:Step):
-    "Running means for every weight, laid out as the weight is."
-    for p, _ in self.pairs:
-        s = self.state.optimizer.state[p]
-        if not s: s.update(step=torch.zeros((), device=p.device), exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
-        for k in ('exp_avg', 'exp_avg_sq'):
-            if s[k].stride() != p.stride(): s[k] = torch.empty_like(p).copy_(s[k])
 
 # %% ../nbs/04c_step.ipynb #57fba959
 @patch
 def warm_up(self:Step):
     "Compile, and record the graph on a GPU; nothing has changed afterwards."
+    self.graph = None
     if self.one_pass and self.setup.device.type == 'cuda' and self.setup.world == 1:
-        kept = [(t, t.detach().to('cpu', copy=True)) for t in self.changing()]     # detached: a clone would tie the weights to this stream
+        kept = [(t, t.detach().to('cpu', copy=True)) for t in self.changing()]      # detached: a clone would tie the weights to this stream
         self.record()
         with torch.no_grad():
             for t, old in kept: t.copy_(old)
@@ -314,7 +263,7 @@ def warm_up(self:Step):
         before = self.state.loss_sum.clone()
         self.gradients()
         self.state.loss_sum.copy_(before)
-        for p, q in self.pairs: p.grad = q.grad = None
+        self.drop_gradients()
 
 @patch
 def changing(self:Step):
@@ -337,3 +286,75 @@ def record(self:Step):
     self.graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(self.graph): self.run()
     self.peak = torch.cuda.max_memory_allocated()       # a replay asks for no memory, so it cannot be measured later
+
+# %% ../nbs/04c_step.ipynb #2140ca9d
+@patch
+def gradients(self:Step):
+    "Forward and backward, part by part."
+    c, parts = self.cfg, self.share//self.part
+    x, y = self.data.batch(c.seed, self.done, c.batch_size)                                 # [B, T]
+    x, y = (t.narrow(0, self.setup.rank*self.share, self.share).split(self.part) for t in (x, y))
+    for i, (part_x, part_y) in enumerate(zip(x, y)):
+        more_to_come = self.setup.world > 1 and i < parts-1                                 # no talk between processes yet
+        with self.loss.no_sync() if more_to_come else contextlib.nullcontext():
+            loss = self.loss(part_x, part_y)/parts
+            loss.backward()
+        self.state.loss_sum += loss.detach()
+
+# %% ../nbs/04c_step.ipynb #abee7c7c
+@patch
+@torch.no_grad()
+def update(self:Step):
+    "Clip, move the weights, renew the working copy."
+    if self.one_pass: self.update_in_one_pass()
+    else: self.update_by_torch()
+    self.drop_gradients()
+
+@patch
+def drop_gradients(self:Step):
+    for p, q in self.pairs: p.grad = q.grad = None
+
+@patch
+def update_in_one_pass(self:Step):
+    "With `adamw_pass`; the number of the step stays on the device."
+    optimizer, twin = self.state.optimizer, dict(self.pairs)
+    self.norm.copy_(torch.stack(torch._foreach_norm([q.grad for q in twin.values()], 2, torch.float32)).norm())
+    self.now[:3] = self.schedule.index_select(0, self.done.clamp(max=len(self.schedule)-1))[0]      # warm-up may pass the last step
+    self.now[3] = (self.cfg.grad_clip/(self.norm + 1e-6)).clamp(max=1)
+    for group in optimizer.param_groups:
+        for p in group['params']:
+            s, q = optimizer.state[p], twin[p]
+            adamw_pass(p.data, s['exp_avg'], s['exp_avg_sq'], q.grad, self.now, group['betas'], group['eps'], group['weight_decay'], None if q is p else q.data)
+    torch._foreach_add_([s['step'] for s in optimizer.state.values()], 1)
+
+# %% ../nbs/04c_step.ipynb #72285188
+@patch
+def update_by_torch(self:Step):
+    "With torch's function; the number of the step comes from the host."
+    if self.setup.bf16:
+        for p, q in self.pairs: p.grad = q.grad.float()
+    self.norm = clip_grad_norm([p for p, q in self.pairs], self.cfg.grad_clip)
+    for group in self.state.optimizer.param_groups:
+        group['lr'] = self.cfg.lr(self.state.step)
+        _adamw(group, self.state.optimizer.state)
+    if self.setup.bf16:
+        for p, q in self.pairs: q.copy_(p)
+
+def _adamw(group, states):
+    "torch's fused AdamW for the weights of a group."
+    if not group['params']: return                      # a model without norms
+    weights, grads, means, squares = zip(*(_as_stored(p, p.grad, states[p]['exp_avg'], states[p]['exp_avg_sq']) for p in group['params']))
+    adamw(weights, grads, means, squares, [], [states[p]['step'] for p in group['params']], fused=True, amsgrad=False, maximize=False,
+          lr=group['lr'], beta1=group['betas'][0], beta2=group['betas'][1], eps=group['eps'], weight_decay=group['weight_decay'])
+
+def _as_stored(*tensors):
+    "The tensors, or their transposes if they are stored by columns."
+    return tensors if tensors[0].is_contiguous() else [t.T for t in tensors]
+
+# %% ../nbs/04c_step.ipynb #f6bd946f
+@patch
+def run(self:Step):
+    "The work of one step."
+    self.gradients()
+    self.update()
+    self.done += 1
