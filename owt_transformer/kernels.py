@@ -47,8 +47,8 @@ if triton:
             x = tl.load(z + i, mask=i < V, other=-float('inf')).to(tl.float32)
             tl.store(z + i, (tl.exp(x - top)*share - tl.where(i == y, 1., 0.))*scale, mask=i < V)
 
-def surprise_triton(logits:Tensor, targets:Tensor, scale:float=1., block:int=4096, warps:int=8)->Tensor:
-    "`surprise_plain` on a GPU: `logits` contiguous, `block` of a row at a time, 32 `warps` threads for each row."
+def surprise_triton(logits:Tensor, targets:Tensor, scale:float=1., block:int=8192, warps:int=32)->Tensor:
+    "`surprise_plain` on a GPU: `logits` contiguous, `block` of a row at a time, 32 × `warps` threads for each row."
     if not logits.is_contiguous(): raise ValueError(f'surprise_triton got logits with strides {logits.stride()}, but writes rows one after another: call .contiguous() first')
     nats = torch.empty(len(logits), device=logits.device)
     _surprise_kernel[(len(logits),)](logits, targets, nats, scale, V=logits.shape[1], BLOCK=block, num_warps=warps)
@@ -133,33 +133,34 @@ def quicken(
 class _HeadCrossEntropy(torch.autograd.Function):
     "Loss and gradients of a linear head, a chunk of tokens at a time."
     @staticmethod
-    def forward(ctx, hidden, weight, targets, chunk, fp8):
+    def forward(ctx, hidden, weight, targets, chunk, fp8, share):
         N, nats, dh, dw = len(targets), [], torch.empty_like(hidden), None
         for start in range(0, N, chunk):
             h, y = hidden[start:start+chunk], targets[start:start+chunk]        # [n, C], [n]
             z = product_fp8(h, weight) if fp8 else product(h, weight)           # [n, V]
-            nats.append(surprise(z, y, 1/N))                                    # z: now the gradient
+            nats.append(surprise(z, y, share/N))                                    # z: now the gradient
             dh[start:start+chunk] = product(z, weight.T)
             dw = outer_product(z, h) if dw is None else dw.add_(outer_product(z, h))
         ctx.gradients = dh, dw
-        return torch.cat(nats).sum()/N
+        return torch.cat(nats).sum()*(share/N)
 
     @staticmethod
     def backward(ctx, grad):
         if ctx.gradients is None: raise RuntimeError('head_cross_entropy was asked for its gradient a second time, but gives it away at the first: compute the loss again')
         (dh, dw), ctx.gradients = ctx.gradients, None           # nobody else holds them, so nobody has to copy them
         if grad.is_cuda or grad != 1: dh, dw = dh.mul_(grad), dw.mul_(grad)
-        return dh, dw, None, None, None
+        return dh, dw, None, None, None, None
 
 def head_cross_entropy(
     hidden:Tensor,      # what the head reads [..., C], float32 or bfloat16
     weight:Tensor,      # of the head [V, C], of the same type
     targets:Tensor,     # int64 [...]: the tokens that came
     chunk:int=1024,     # tokens whose logits are held at a time
-    fp8:bool=False      # round the factors of the logits to eight bits
+    fp8:bool=False,     # round the factors of the logits to eight bits
+    share:float=1.      # of the result: what these tokens are of a batch that is taken in parts
 )->Tensor:              # float32 scalar: nats a token. Its gradient can be asked for once
     "`cross_entropy(hidden @ weight.T, targets)` in little memory."
-    return _HeadCrossEntropy.apply(hidden.flatten(0, -2), weight, targets.flatten(), chunk, fp8)
+    return _HeadCrossEntropy.apply(hidden.flatten(0, -2), weight, targets.flatten(), chunk, fp8, share)
 
 # %% ../nbs/03a_kernels.ipynb #cd4ff57b
 def product_fp8(x:Tensor, w:Tensor)->Tensor:

@@ -218,9 +218,13 @@ class Transformer(nn.Module):
 
     def hidden(self, ids, cache=None):
         "The normalised residual stream `[B, T, d_model]`, all that the head needs."
-        start, T = len(cache) if cache else 0, ids.shape[1]
+        return self.body(self.embedding(ids), cache)
+
+    def body(self, x, cache=None):
+        "From the embeddings `[B, T, d_model]` to what the head needs, of the same shape."
+        start, T = len(cache) if cache else 0, x.shape[1]
         if start+T > self.cfg.context_length: raise InputError(f'{start+T} tokens are more than context_length={self.cfg.context_length}: read fewer, or begin a new KVCache')
-        x, cos, sin = self.embedding(ids), self.cos[start:start+T], self.sin[start:start+T]     # [B, T, C]
+        cos, sin = self.cos[start:start+T], self.sin[start:start+T]
         for i, block in enumerate(self.blocks): x = block(x, cos, sin, cache and cache.layers[i])
         return self.norm(x)
 

@@ -178,11 +178,12 @@ class Loss(nn.Module):
     ):
         super().__init__()
         self.model, self.fp8, self.chunk = model, fp8, chunk
-        self.hidden = torch.compile(model.hidden) if compile else model.hidden
+        self.body = torch.compile(model.body) if compile else model.body
 
-    def forward(self, x, y):
-        "`x` and `y` int64 [B, T]; the result is a float32 scalar."
-        return head_cross_entropy(self.hidden(x), self.model.head.weight, y, self.chunk, self.fp8)
+    def forward(self, x, y, share=1.):
+        "`x` and `y` int64 [B, T]; the result, times `share`, is a float32 scalar."
+        hidden = self.body(self.model.embedding(x))
+        return head_cross_entropy(hidden, self.model.head.weight, y, self.chunk, self.fp8, share)
 
 # %% ../nbs/04c_step.ipynb #6644fcb8
 def working_copy(model:nn.Module)->nn.Module:
@@ -224,7 +225,8 @@ class Step:
         data:TokenData,     # on the device
         cfg:Config,
         setup:Setup,
-        one_pass:bool=None  # clip, move and copy with `adamw_pass` instead of torch's functions; default: on a GPU with Triton
+        one_pass:bool=None, # clip, move and copy with `adamw_pass` instead of torch's function; default: on a GPU with Triton
+        graph:bool=True     # record the step, on one GPU and in one pass
     ):
         self.state, self.data, self.cfg, self.setup, device = state, data, cfg, setup, setup.device
         self.one_pass = device.type == 'cuda' and kernels.triton is not None if one_pass is None else one_pass
@@ -232,7 +234,9 @@ class Step:
         self.part = part_size(self.share, cfg.context_length, device, cfg.accumulate)
         self.done = torch.tensor([state.step], device=device)                   # what changes from step to step
         self.norm, self.now, self.schedule = torch.zeros((), device=device), torch.zeros(4, device=device), schedule_table(cfg, device)
-        self.ready_model(); ready_optimizer(state.optimizer); self.warm_up()
+        self.ready_model()
+        ready_optimizer(state.optimizer)
+        self.warm_up(graph)
 
     def __call__(self):
         if self.graph is None: self.run()
@@ -251,10 +255,10 @@ def ready_model(self:Step):
 
 # %% ../nbs/04c_step.ipynb #57fba959
 @patch
-def warm_up(self:Step):
-    "Compile, and record the graph on a GPU; nothing has changed afterwards."
+def warm_up(self:Step, graph:bool):
+    "Compile, and record the graph on a GPU if wanted; nothing has changed afterwards."
     self.graph = None
-    if self.one_pass and self.setup.device.type == 'cuda' and self.setup.world == 1:
+    if graph and self.one_pass and self.setup.device.type == 'cuda' and self.setup.world == 1:
         kept = [(t, t.detach().to('cpu', copy=True)) for t in self.changing()]      # detached: a clone would tie the weights to this stream
         self.record()
         with torch.no_grad():
@@ -297,7 +301,7 @@ def gradients(self:Step):
     for i, (part_x, part_y) in enumerate(zip(x, y)):
         more_to_come = self.setup.world > 1 and i < parts-1                                 # no talk between processes yet
         with self.loss.no_sync() if more_to_come else contextlib.nullcontext():
-            loss = self.loss(part_x, part_y)/parts
+            loss = self.loss(part_x, part_y, 1/parts)
             loss.backward()
         self.state.loss_sum += loss.detach()
 

@@ -413,7 +413,7 @@ def train(
     shown = Progress(cfg, state, progress and job.setup.leads) if bar is None else contextlib.nullcontext(bar)
     with (StopFlag(patient=job.setup.world > 1) if stop is None else stop) as stop, shown as bar:
         job.loop(state, bar, stop)
-        if job.setup.leads: job.save(state)
+        if job.setup.leads and state.step < cfg.max_iters: job.save(state)      # the last step has saved it
     if stop or not job.over(state): return None
     return job.finish(state) if job.setup.leads else {}
 
