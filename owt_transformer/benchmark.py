@@ -57,7 +57,7 @@ class Ours:
 # %% ../nbs/04d_benchmark.ipynb #d47e3a96
 class TransformersLlama:
     "A step of `transformers`' Llama."
-    def __init__(self, cfg:Config, tokens:np.ndarray):
+    def __init__(self, cfg:Config, tokens:np.ndarray, fused:bool=True):
         from transformers import LlamaConfig, LlamaForCausalLM
         self.cfg, self.setup, self.done = cfg, Setup.of(replace(cfg, deterministic=False)), 0
         device = self.setup.device
@@ -65,7 +65,7 @@ class TransformersLlama:
         self.model.load_state_dict(to_llama(State.fresh(cfg, device).model))
         if self.setup.compile:          # block by block: a whole model gets a mask, and with it slower attention
             for block in self.model.model.layers: block.compile()
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.model, cfg.weight_decay), lr=cfg.learning_rate, betas=(cfg.beta1, cfg.beta2), fused=True)
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.model, cfg.weight_decay), lr=cfg.learning_rate, betas=(cfg.beta1, cfg.beta2), fused=fused or None)
         self.data, self.sum = TokenData(tokens, cfg.context_length, device), torch.zeros((), device=device)
 
     def __call__(self)->torch.Tensor:       # sum of the losses since the start, on the device
@@ -82,14 +82,15 @@ class TransformersLlama:
         return self.sum.add_(loss.detach())
 
 # %% ../nbs/04d_benchmark.ipynb #d7447e10
-CONTENDERS = {          # name -> class, changes of the configuration
-    'ours': (Ours, {}),
-    'ours, not compiled': (Ours, dict(compile='no')),
-    'transformers': (TransformersLlama, dict(compile='no')),
-    'transformers, compiled': (TransformersLlama, dict(compile='yes')),
-    'ours, additions in any order': (Ours, dict(deterministic=False)),
+CONTENDERS = {          # name -> class, changes of the configuration, keywords of the class
+    'ours': (Ours, {}, {}),
+    'ours, not compiled': (Ours, dict(compile='no'), {}),
+    'ours, additions in any order': (Ours, dict(deterministic=False), {}),
+    'transformers': (TransformersLlama, dict(compile='no'), dict(fused=False)),
+    'transformers, fused AdamW': (TransformersLlama, dict(compile='no'), {}),
+    'transformers, compiled': (TransformersLlama, dict(compile='yes'), {}),
 }
-LADDER = {              # name -> changes of the configuration, keywords of `Ours`
+LADDER = {              # the same for `Ours`
     'readable, float32': (dict(step='plain', dtype='float32'), dict(memory=False)),
     'readable': (dict(step='plain'), dict(memory=False)),
     'loss in place': (dict(compile='no'), dict(memory=False, onednn=False, one_pass=False, graph=False)),
@@ -109,11 +110,8 @@ def contender(
     tokens:np.ndarray
 ):                          # call it for a step; it returns the sum of the losses so far
     "Make a contender."
-    if name in CONTENDERS:
-        kind, changes = CONTENDERS[name]
-        return kind(replace(cfg, **changes), tokens)
-    changes, left_out = LADDER[name]
-    return Ours(replace(cfg, **changes), tokens, **left_out)
+    kind, changes, kwargs = CONTENDERS[name] if name in CONTENDERS else (Ours, *LADDER[name])
+    return kind(replace(cfg, **changes), tokens, **kwargs)
 
 def rungs(device:torch.device)->list[str]:
     "The changes that mean something on a device."
@@ -410,7 +408,7 @@ def run_benchmark(
         if importlib.util.find_spec('transformers') is None: raise InputError('--compare needs the transformers library: pip install transformers, or leave --compare out')
         if setup.compile: names.append('ours, not compiled')
         if setup.device.type == 'cuda': names.append('ours, additions in any order')
-        names += ['transformers', 'transformers, compiled']
+        names += [n for n in CONTENDERS if n.startswith('transformers')]
     result = benchmark(cfg, names, say=say, **kwargs)
     say('\n' + benchmark_table(result))
     if compare:
