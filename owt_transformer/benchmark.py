@@ -36,13 +36,13 @@ class Ours:
         tokens:np.ndarray,      # uint16, to train on
         memory:bool=True,       # on a CPU: keep freed memory, for the rest of this process
         onednn:bool=True,       # on a CPU: products by oneDNN; if not, not for the rest of this process
-        cudnn:bool=False,       # on a GPU: attention by cuDNN alone, for the rest of this process
+        attention:str='',       # on a GPU: 'flash' or 'cudnn', for the rest of this process; '': as torch chooses
         **kwargs                # of `Step`
     ):
         if memory and pick_device(cfg.device).type == 'cpu': keep_memory()
         if not onednn: kernels._ONEDNN = False
-        if cudnn:
-            for kind in ('flash', 'mem_efficient', 'math'): getattr(torch.backends.cuda, f'enable_{kind}_sdp')(False)
+        if attention:
+            for kind in ('flash', 'cudnn', 'mem_efficient', 'math'): getattr(torch.backends.cuda, f'enable_{kind}_sdp')(kind == attention)
         setup = Setup.of(cfg)
         self.state, data = State.fresh(cfg, setup.device), TokenData(tokens, cfg.context_length, setup.device)
         if cfg.step == 'plain': self.step = PlainStep(self.state, data, cfg, setup)
@@ -99,8 +99,8 @@ LADDER = {              # the same for `Ours`
     'oneDNN': (dict(compile='no'), {}),
     'compiled': (dict(compile='yes'), dict(graph=False)),
     'one graph': (dict(compile='yes'), {}),
-    'additions in any order': (dict(compile='yes', deterministic=False), {}),
-    'attention by cuDNN': (dict(compile='yes', deterministic=False), dict(cudnn=True)),
+    'additions in any order': (dict(compile='yes', deterministic=False), dict(attention='flash')),
+    'attention by cuDNN': (dict(compile='yes', deterministic=False), dict(attention='cudnn')),
     'eight-bit head': (dict(compile='yes', deterministic=False, fp8_head=True), {}),
 }
 

@@ -479,5 +479,5 @@ def main(
     finally:
         if dist.is_initialized(): dist.destroy_process_group()
 
-# %% ../nbs/04_train.ipynb #6df87d33
+# %% ../nbs/04_train.ipynb #1ac3b838
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())
