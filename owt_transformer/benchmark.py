@@ -149,7 +149,7 @@ def _serve(pipe, name, cfg):
     except KeyboardInterrupt: pass
     except Exception as e: pipe.send(f'{type(e).__name__}: {e}')
 
-# %% ../nbs/04d_benchmark.ipynb #00451c01
+# %% ../nbs/04d_benchmark.ipynb #0c9c32b8
 class Contender:
     "A contender at work in a process of its own; use it in a `with` statement."
     def __init__(self, name:str, cfg:Config):
@@ -178,7 +178,7 @@ class Contender:
         self.process.join(10)
         if self.process.is_alive(): self.process.terminate()
 
-# %% ../nbs/04d_benchmark.ipynb #0c9c32b8
+# %% ../nbs/04d_benchmark.ipynb #b4754dc4
 def compete(
     contenders:dict[str,tuple[str,Config]],     # label -> name of a contender, and its configuration
     rounds:int=5,
@@ -218,7 +218,7 @@ def _figures(cfg, seconds, peak):
     return dict(tokens_per_second=rate, milliseconds=1e3*middle, fastest=1e3*min(seconds), slowest=1e3*max(seconds), peak_bytes=peak, seconds=seconds,
                 mfu=utilization(cfg.model, rate, here['device'], here['precision'] == 'bfloat16')['mfu'])
 
-# %% ../nbs/04d_benchmark.ipynb #b4754dc4
+# %% ../nbs/04d_benchmark.ipynb #6018012c
 def benchmark(
     cfg:Config,                         # shape, batch, precision, device
     names:list[str]=('ours',),          # of `CONTENDERS` and `LADDER`
@@ -242,7 +242,7 @@ def ratio(
     each = [there/here for here, there in zip(a, b)]
     return statistics.median(each), min(each), max(each)
 
-# %% ../nbs/04d_benchmark.ipynb #02c110cb
+# %% ../nbs/04d_benchmark.ipynb #96cbf3a0
 def benchmark_table(
     result:dict     # of `benchmark`
 )->str:             # Markdown
@@ -256,7 +256,7 @@ def benchmark_table(
     rows.insert(1, ['---'] + ['---:']*(len(rows[0])-1))
     return '\n'.join(f"| {' | '.join(row)} |" for row in rows)
 
-# %% ../nbs/04d_benchmark.ipynb #c060daa3
+# %% ../nbs/04d_benchmark.ipynb #d2aa7b52
 def agreement(
     cfg:Config,
     tokens:np.ndarray,                          # uint16, to train on
@@ -278,7 +278,7 @@ def furthest(a:list, b:list)->float:
     "The largest relative difference between two curves."
     return max(abs(x/y - 1) for x, y in zip(a, b))
 
-# %% ../nbs/04d_benchmark.ipynb #557d4317
+# %% ../nbs/04d_benchmark.ipynb #dd7db754
 def record_agreement(
     path:Path,              # the JSON file to write
     cfg:Config,
@@ -293,7 +293,7 @@ def record_agreement(
         out[name] = agreement(replace(cfg, dtype=dtype, fp8_head=fp8), tokens, steps, who)
         with atomic_write(path, 'w') as f: json.dump(out, f, indent=2)
 
-# %% ../nbs/04d_benchmark.ipynb #a1cd0b07
+# %% ../nbs/04d_benchmark.ipynb #51ad0a48
 def slices_from_file(path, context_length:int, batch_size:int, device):
     "A batch in the way of nanoGPT: a fresh memory map and a stack of slices."
     tokens = np.memmap(path, dtype=np.uint16, mode='r')
@@ -325,7 +325,7 @@ def fetch_benchmark(
     out = {name: 1e6*statistics.median(s) for name, s in seconds.items()}
     return out | dict(ratio=statistics.median(b/a for a, b in zip(seconds['ours'], seconds['slices'])))
 
-# %% ../nbs/04d_benchmark.ipynb #e866e95f
+# %% ../nbs/04d_benchmark.ipynb #8ed44fa1
 def ceilings(
     device:torch.device,
     bf16:bool=False,
@@ -346,7 +346,7 @@ def ceilings(
     fastest = min(best(lambda: torch.mm(a, b, out=out)), best(lambda: product(a, b)))        # of the libraries that we use
     return dict(flops=2*n**3/fastest, bytes=8*long.numel()/best(lambda: copy.copy_(long)))
 
-# %% ../nbs/04d_benchmark.ipynb #56af5288
+# %% ../nbs/04d_benchmark.ipynb #d4b80c14
 def traffic_ledger(
     cfg:Config,
     bf16:bool=True
@@ -365,7 +365,7 @@ def floor(
     arithmetic = {part: 1e3*f*_step_tokens(cfg)/peak['flops'] for part, f in flops_ledger(cfg.model).items()}
     return arithmetic | {part: 1e3*b/peak['bytes'] for part, b in traffic_ledger(cfg, bf16).items()}
 
-# %% ../nbs/04d_benchmark.ipynb #5066378f
+# %% ../nbs/04d_benchmark.ipynb #e3544a37
 def profile_step(
     cfg:Config,
     folder:Path,            # gets trace.json, for chrome://tracing or ui.perfetto.dev
@@ -391,7 +391,7 @@ def _profile(cfg, folder, steps):
     own = lambda e: e.self_device_time_total if cuda else e.self_cpu_time_total
     return [(e.key, own(e)/steps/1e3, e.count/steps) for e in sorted(p.key_averages(), key=own, reverse=True)]
 
-# %% ../nbs/04d_benchmark.ipynb #d4b80c14
+# %% ../nbs/04d_benchmark.ipynb #fdcda527
 def run_benchmark(
     cfg:Config,
     folder:Path,            # gets benchmark.json, and trace.json of a profile
@@ -421,7 +421,7 @@ def run_benchmark(
     say(f'\nresults in {folder}')
     return result
 
-# %% ../nbs/04d_benchmark.ipynb #e3544a37
+# %% ../nbs/04d_benchmark.ipynb #87cd5ed0
 def variants(cfg:Config)->dict[str,Config]:
     "Half and twice of one thing at a time."
     fields = {'samples': ['batch_size'], 'context': ['context_length'], 'width': ['d_model', 'd_ff'], 'blocks': ['num_layers']}
@@ -441,7 +441,7 @@ def scaling(
         out.append(dict(what=what, config=_recorded(changed), flops_per_token=sum(flops_ledger(changed.model).values()), variant=beside[what], itself=beside['itself']))
     return out
 
-# %% ../nbs/04d_benchmark.ipynb #0255abfc
+# %% ../nbs/04d_benchmark.ipynb #fb1243df
 def measure(
     folder:Path,            # gets ceilings.json, benchmark.json, ladder.json, scaling.json, profile.json and trace.json
     cfg:Config,
@@ -459,7 +459,7 @@ def measure(
     write('scaling', dict(environment=environment(setup), variants=scaling(cfg, say=say, **dict(rounds=3) | kwargs)))
     write('profile', dict(environment=environment(setup), kernels=profile_step(cfg, folder, rows=None)))
 
-# %% ../nbs/04d_benchmark.ipynb #069400b0
+# %% ../nbs/04d_benchmark.ipynb #4e5dcca1
 if __name__ == '__main__' and '__file__' in globals():
     if len(sys.argv) < 2 or sys.argv[1].startswith('-'): sys.exit('usage: python -m owt_transformer.benchmark FOLDER [--FIELD VALUE ...]')
     try: measure(Path(sys.argv[1]), parse_args(['--benchmark', *sys.argv[2:]]).runs[0])
