@@ -221,7 +221,7 @@ def row(self:Job, state:State, norm:Tensor)->dict:
     state.loss_sum.zero_(); state.loss_count = 0
     return state.rows[-1]
 
-# %% ../nbs/04_train.ipynb #53322d16
+# %% ../nbs/04_train.ipynb #73d252a8
 @patch
 def note(self:Job, state:State, row:dict):
     "Evaluate, keep the model if it is the best so far, and enter the loss in the row; after the last step that of all tokens."
@@ -237,7 +237,7 @@ def save(self:Job, state:State):
     "Write the checkpoint from which --resume goes on."
     save_checkpoint(self.folder/'checkpoints'/'final_checkpoint.pt', state.to_dict(self.cfg))
 
-# %% ../nbs/04_train.ipynb #681818b0
+# %% ../nbs/04_train.ipynb #97e98e9c
 def vitals(
     row:dict,       # of metrics.csv
     cfg:Config
@@ -247,7 +247,7 @@ def vitals(
     return dict(lr=f"{row['learning_rate']:.1e}", gradient=f"{row['grad_norm']:.2f}",
                 speed=f"{row['tokens']/row['seconds']:,.0f} tokens/s", left=tqdm.format_interval(left))
 
-# %% ../nbs/04_train.ipynb #fa806619
+# %% ../nbs/04_train.ipynb #206fef83
 class Progress:
     "A progress line: step, loss, learning rate, length of the gradient, speed, time left."
     def __init__(self, cfg:Config, state:State, shown:bool=True):
@@ -271,7 +271,7 @@ class Progress:
     def __enter__(self): return self
     def __exit__(self, *exc): self.bar.close()
 
-# %% ../nbs/04_train.ipynb #2bf724db
+# %% ../nbs/04_train.ipynb #e945499c
 @patch
 def loop(self:Job, state:State, bar:Progress, stop)->State:
     "Train until the run is over, or until `stop` is true."
@@ -311,7 +311,7 @@ def stopped(self:Job, state:State, stop)->bool:
     if state.step % self.cfg.log_interval: return False
     return self.mean(torch.tensor(float(bool(stop)), device=self.setup.device)).item() > 0
 
-# %% ../nbs/04_train.ipynb #3addbd39
+# %% ../nbs/04_train.ipynb #3a3a4b4b
 _MAY_DIFFER = {'device', 'compile', 'step', 'accumulate', 'deterministic', 'data_dir', 'train_text', 'valid_text', 'tokenizer', 'workers', 'name', 'sample_tokens',
                'eval_interval', 'eval_tokens', 'log_interval', 'checkpoint_interval'}      # what changes no weight, or is checked by its content
 
@@ -331,7 +331,7 @@ def check_folder(
     differ = [f'{k} ({old[k]} there, {v} here)' for k,v in asdict(cfg).items() if k not in _MAY_DIFFER and old[k] != v]
     if differ: raise InputError(f'{folder} holds another run; it differs in {", ".join(differ)}: give the same values, or choose another --name')
 
-# %% ../nbs/04_train.ipynb #adce282d
+# %% ../nbs/04_train.ipynb #f2204b9c
 @patch
 def begin(self:Job, resume:bool=False)->State:
     "The state to start from; writes config.json if there is none."
@@ -351,7 +351,7 @@ def claim(self:Job, resume:bool):
     elif json.loads(path.read_text(encoding='utf-8')).get('data') != data:
         raise InputError(f'{self.folder} was trained on other data: give the same corpus or texts, or choose another --name')
 
-# %% ../nbs/04_train.ipynb #bc3ae8a8
+# %% ../nbs/04_train.ipynb #52a2f88d
 PEAK_TFLOPS = {         # part of the device's name -> bfloat16 on tensor cores, float32 outside them; the first match counts
     'H100 PCIe': (756., 51.), 'H100 NVL': (835., 60.), 'H100': (989., 67.), 'H200': (989., 67.),
     'A100': (312., 19.5), 'L40S': (362., 91.6), 'L4': (121., 30.3), 'RTX 4090': (165., 82.6)}
@@ -370,7 +370,7 @@ def utilization(
     return dict(device=device, precision='bfloat16' if bf16 else 'float32', flops_per_token=flops, tflops_per_second=used,
                 peak_tflops=peak or 'n/a', mfu=used/peak if peak else 'n/a')
 
-# %% ../nbs/04_train.ipynb #7e4cdc0d
+# %% ../nbs/04_train.ipynb #97e4eb7d
 @patch
 def samples(self:Job, model:Transformer, count:int=3)->list[str]:
     "Documents that the model begins by itself."
@@ -388,7 +388,7 @@ def summary(self:Job, state:State, e:Evaluation)->dict:
         tokens=tokens, steps=state.step, seconds=state.seconds, tokens_per_second=tokens/state.seconds,
         utilization=utilization(cfg.model, tokens/state.seconds, device_name(setup.device), setup.bf16, setup.world), environment=environment(setup), samples=self.samples(state.model))
 
-# %% ../nbs/04_train.ipynb #879187ad
+# %% ../nbs/04_train.ipynb #868fa0a1
 @patch
 def finish(self:Job, state:State)->dict:
     "Write summary.json and loss_curves.png; of a run with `patience` the best model counts, else the last."
@@ -417,7 +417,7 @@ def train(
     if stop or not job.over(state): return None
     return job.finish(state) if job.setup.leads else {}
 
-# %% ../nbs/04_train.ipynb #9d068722
+# %% ../nbs/04_train.ipynb #29363118
 def run_experiment(
     args:Args,              # from `parse_args`
     progress:bool=True,     # show progress lines
@@ -442,7 +442,7 @@ def run_experiment(
     if len(jobs) > 1 and leads: _compare(folders, root, say)
     return True
 
-# %% ../nbs/04_train.ipynb #29363118
+# %% ../nbs/04_train.ipynb #31404499
 def _headline(job):
     c = job.cfg
     return (f"\n{c.name}: {sum(parameter_ledger(c.model).values()):,} parameters, {c.tokens:,} tokens of {c.train_text or c.corpus}, "
@@ -462,7 +462,7 @@ def _compare(folders, root, say):
     with atomic_write(root/'comparison.png') as f: plot_comparison(runs).savefig(f, dpi=150, format='png')
     say(f'\n{comparison(runs)}\ncompared in {root}/comparison.png and comparison.md')
 
-# %% ../nbs/04_train.ipynb #31404499
+# %% ../nbs/04_train.ipynb #03b36c91
 def main(
     argv:list[str]|None=None    # default: the arguments of the process
 )->int:                         # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
@@ -479,5 +479,5 @@ def main(
     finally:
         if dist.is_initialized(): dist.destroy_process_group()
 
-# %% ../nbs/04_train.ipynb #1ac3b838
+# %% ../nbs/04_train.ipynb #f71041e9
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())
