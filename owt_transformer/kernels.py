@@ -141,6 +141,7 @@ class _HeadCrossEntropy(torch.autograd.Function):
             nats.append(surprise(z, y, share/N))                                    # z: now the gradient
             dh[start:start+chunk] = product(z, weight.T)
             dw = outer_product(z, h) if dw is None else dw.add_(outer_product(z, h))
+            del z                                                               # the next ones take its place
         ctx.gradients = dh, dw
         return torch.cat(nats).sum()*(share/N)
 

@@ -7,7 +7,7 @@ __all__ = ['pick_device', 'Setup', 'in_turn', 'device_name', 'commit', 'environm
            'working_copy', 'schedule_table', 'ready_optimizer', 'part_size', 'Step']
 
 # %% ../nbs/04c_step.ipynb #5711f7ec
-import contextlib, gc, os, platform, shutil, subprocess
+import contextlib, gc, os, platform, shutil, subprocess, warnings
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
@@ -254,7 +254,9 @@ def ready_model(self:Step):
     work = working_copy(model) if setup.bf16 else model
     self.pairs = list(zip(model.parameters(), work.parameters()))               # the true weights, and those at work
     self.loss = Loss(work, setup.compile, self.cfg.fp8_head, 1<<20 if setup.device.type == 'cuda' else 1024)
-    if setup.world > 1: self.loss = DistributedDataParallel(self.loss, broadcast_buffers=False)
+    if setup.world > 1:
+        with warnings.catch_warnings(action='ignore', category=FutureWarning):      # the option has another name from torch 2.13 on
+            self.loss = DistributedDataParallel(self.loss, broadcast_buffers=False)
 
 # %% ../nbs/04c_step.ipynb #2140ca9d
 @patch

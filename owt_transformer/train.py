@@ -8,7 +8,7 @@ __all__ = ['PEAK_TFLOPS', 'Evaluation', 'evaluate', 'State', 'content_sha256', '
            'run_experiment', 'main']
 
 # %% ../nbs/04_train.ipynb #de44cfa5
-import contextlib, hashlib, json, math, os, pickle, platform, signal, subprocess, sys, time
+import contextlib, gc, hashlib, json, math, os, pickle, platform, signal, subprocess, sys, time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 import numpy as np, torch
@@ -413,9 +413,10 @@ def train(
     shown = Progress(cfg, state, progress and job.setup.leads) if bar is None else contextlib.nullcontext(bar)
     with (StopFlag(patient=job.setup.world > 1) if stop is None else stop) as stop, shown as bar:
         job.loop(state, bar, stop)
-        if job.setup.leads and state.step < cfg.max_iters: job.save(state)      # the last step has saved it
+        with in_turn(job.setup):                        # so that nobody leaves while another is still at work
+            if job.setup.leads and state.step < cfg.max_iters: job.save(state)      # the last step has saved it
     if stop or not job.over(state): return None
-    return job.finish(state) if job.setup.leads else {}
+    with in_turn(job.setup): return job.finish(state) if job.setup.leads else {}
 
 # %% ../nbs/04_train.ipynb #29363118
 def run_experiment(
@@ -477,7 +478,9 @@ def main(
     except OSError as e: print(f'error: {e}: free some space, or choose another --output-dir or --data-dir', file=sys.stderr); return 2
     except KeyboardInterrupt: print('\ninterrupted', file=sys.stderr); return 130
     finally:
-        if dist.is_initialized(): dist.destroy_process_group()
+        if dist.is_initialized():
+            gc.collect()                                # nothing may hold on to the group any more
+            dist.destroy_process_group()
 
 # %% ../nbs/04_train.ipynb #f71041e9
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())
