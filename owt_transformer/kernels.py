@@ -138,7 +138,7 @@ class _HeadCrossEntropy(torch.autograd.Function):
         for start in range(0, N, chunk):
             h, y = hidden[start:start+chunk], targets[start:start+chunk]        # [n, C], [n]
             z = product_fp8(h, weight) if fp8 else product(h, weight)           # [n, V]
-            nats.append(surprise(z, y, share/N))                                    # z: now the gradient
+            nats.append(surprise(z, y, share/N))                                # z: now the gradient
             dh[start:start+chunk] = product(z, weight.T)
             dw = outer_product(z, h) if dw is None else dw.add_(outer_product(z, h))
             del z                                                               # the next ones take its place

@@ -202,8 +202,10 @@ class Job:
 
     def over(self, state:State)->bool:
         "Is the last step done, or has the loss not fallen for `patience` evaluations?"
-        losses, n = [r['valid_loss'] for r in state.rows if 'valid_loss' in r], self.cfg.patience
-        return state.step == self.cfg.max_iters or 0 < n < len(losses) and min(losses[-n:]) >= min(losses[:-n])
+        n, last = self.cfg.patience, state.step == self.cfg.max_iters
+        if last or not n: return last
+        losses = [r['valid_loss'] for r in state.rows if 'valid_loss' in r]
+        return n < len(losses) and min(losses[-n:]) >= min(losses[:-n])
 
     def evaluate(self, model, max_tokens=None)->Evaluation:
         "Validation loss of a model; all tokens or a fixed subset."
