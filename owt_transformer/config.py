@@ -46,7 +46,7 @@ class Config(ModelConfig):
     checkpoint_interval:int=10_000      # steps between checkpoints
     sample_tokens:int=100               # length of the samples that are written at the end
     device:str='auto'                   # auto, cpu, cuda, cuda:1, mps
-    dtype:str='auto'                    # float32 or bfloat16 for the matrix products; auto: bfloat16 where the GPU has it
+    dtype:str='auto'                    # float32 or bfloat16 for the matrix products; auto: bfloat16 on a GPU that has it, else float32
     compile:str='auto'                  # yes, no; auto: yes on a CUDA GPU, and on a CPU if the run is long and a C++ compiler is there
     step:str='fast'                     # fast, or plain: the readable step, to compare with
     accumulate:int=0                    # parts in which a step goes through its batch; 0: one, or on a CPU parts of at most 2,048 tokens

@@ -56,20 +56,21 @@ def surprise_triton(logits:Tensor, targets:Tensor, scale:float=1., block:int=819
 
 # %% ../nbs/03a_kernels.ipynb #cb36198f
 def surprise_in_place(logits:Tensor, targets:Tensor, scale:float=1.)->Tensor:
-    "`surprise_plain` without copies, for float32."
+    "`surprise_plain` without copies of more than 32 rows."
     nats = []
-    for z, y in zip(logits.split(32), targets[:,None].split(32)):       # [n, V], [n, 1]
+    for rows, y in zip(logits.split(32), targets[:,None].split(32)):    # [n, V], [n, 1]
+        z = rows.float()                                                # of float32: the rows themselves
         right, top = z.gather(-1, y), z.amax(-1, keepdim=True)
         total = z.sub_(top).exp_().sum(-1, keepdim=True)
         nats.append(total.log() + top - right)
         z.mul_(scale/total).scatter_add_(-1, y, torch.full_like(total, -scale))
+        if z is not rows: rows.copy_(z)
     return torch.cat(nats)[:,0]
 
 def surprise(logits:Tensor, targets:Tensor, scale:float=1.)->Tensor:
     "`surprise_plain` in the way that suits the device."
-    if triton and logits.is_cuda: return surprise_triton(logits, targets, scale)
-    if logits.dtype == torch.float32: return surprise_in_place(logits, targets, scale)
-    return surprise_plain(logits, targets, scale)
+    fast = surprise_in_place if logits.device.type == 'cpu' else surprise_triton if logits.is_cuda and triton else surprise_plain
+    return fast(logits, targets, scale)
 
 # %% ../nbs/03a_kernels.ipynb #991017e3
 def _linear(x, w): return torch.ops.mkldnn._linear_pointwise(x, w, None, 'none', [], '')
@@ -140,9 +141,9 @@ class _HeadCrossEntropy(torch.autograd.Function):
             z = product_fp8(h, weight) if fp8 else product(h, weight)           # [n, V]
             nats.append(surprise(z, y, share/N))                                # z: now the gradient
             dh[start:start+chunk] = product(z, weight.T)
-            dw = outer_product(z, h) if dw is None else dw.add_(outer_product(z, h))
+            dw = outer_product(z, h) if dw is None else dw.float().add_(outer_product(z, h))        # a sum of many in float32
             del z                                                               # the next ones take its place
-        ctx.gradients = dh, dw
+        ctx.gradients = dh, dw.to(weight.dtype)
         return torch.cat(nats).sum()*(share/N)
 
     @staticmethod
@@ -173,7 +174,7 @@ def _round_fp8(t):
     scale = t.abs().amax().float().clamp(min=1e-12)/448
     return (t/scale).to(torch.float8_e4m3fn), scale
 
-# %% ../nbs/03a_kernels.ipynb #3196a361
+# %% ../nbs/03a_kernels.ipynb #0d56e073
 def adamw_pass_plain(
     w:Tensor,           # weights, float32; changed in place, as the next two
     m:Tensor,           # mean gradient
@@ -193,7 +194,7 @@ def adamw_pass_plain(
     w.mul_(1 - lr*weight_decay).sub_(lr * (m/c1) / ((v/c2).sqrt() + eps))
     if copy is not None: copy.copy_(w)
 
-# %% ../nbs/03a_kernels.ipynb #813d5acc
+# %% ../nbs/03a_kernels.ipynb #744ac9e5
 if triton:
     @triton.jit
     def _adamw_kernel(w, m, v, g, now, copy, n, b1, b2, eps, decay, BLOCK:tl.constexpr, COPY:tl.constexpr):
@@ -224,7 +225,7 @@ def adamw_pass(w, m, v, g, now, betas, eps, weight_decay, copy=None):
     adamw = adamw_pass_triton if triton and w.is_cuda else adamw_pass_plain
     adamw(w, m, v, g, now, betas, eps, weight_decay, copy)
 
-# %% ../nbs/03a_kernels.ipynb #726e2a9e
+# %% ../nbs/03a_kernels.ipynb #41440251
 def keep_memory()->bool:            # was it possible?
     "Let this process keep memory that it has freed, in large pages; call it before torch makes its first tensor. For training on a CPU, with the GNU C library."
     M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4           # names and numbers in malloc.h

@@ -250,7 +250,7 @@ def ready_model(self:Step):
     "The model that is differentiated, and its loss."
     model, setup = self.state.model, self.setup
     if setup.compile: torch._dynamo.reset()                                     # nothing of earlier models in this process
-    quicken(model)
+    if not setup.bf16: quicken(model)                                           # torch's products of bfloat16 are fast
     work = working_copy(model) if setup.bf16 else model
     self.pairs = list(zip(model.parameters(), work.parameters()))               # the true weights, and those at work
     self.loss = Loss(work, setup.compile, self.cfg.fp8_head, 1<<20 if setup.device.type == 'cuda' else 1024)
