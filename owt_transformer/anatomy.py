@@ -5,17 +5,15 @@
 # %% auto #0
 __all__ = ['KINDS', 'SENTENCES', 'PASSAGES', 'token_losses', 'colored_text', 'token_kind', 'kinds_of', 'by_group', 'costliest',
            'context_curve', 'frequency_curve', 'boundary_curve', 'by_document', 'bootstrap_bits', 'calibration',
-           'bits_on', 'sentence_losses', 'against_truth', 'word_bits', 'anatomy', 'record_anatomy']
+           'bits_on', 'sentence_losses', 'against_truth', 'word_bits', 'anatomy']
 
 # %% ../nbs/05a_anatomy.ipynb #f5b6ebe1
-import json, math
-from pathlib import Path
+import math
 import numpy as np, torch
 from torch.nn import functional as F
 
 # %% ../nbs/05a_anatomy.ipynb #efaef8cd
-from .data import TokenData, iter_documents, token_bytes
-from .files import atomic_write
+from .data import TokenData, token_bytes
 from .model import Transformer
 from .synthetic import Grammar
 from .tokenizer import END_OF_TEXT, Tokenizer, split_words
@@ -121,7 +119,7 @@ def boundary_curve(losses:dict, end_id:int, edges=(1, 2, 3, 5, 9, 17, 33, 65, 12
     began = np.maximum.accumulate(np.where(is_end, np.arange(len(is_end))+1, -1))     # where the newest document begins
     began = np.r_[-1, began[:-1]]                                                   # the end belongs to its own
     place, known = np.arange(len(is_end)) - began + 1, began >= 0
-    return _binned(place[known], losses['nats'][known], [e for e in edges if e <= place[known].max()])
+    return _binned(place[known], losses['nats'][known], [e for e in edges if e <= place[known].max(initial=0)])
 
 def _binned(x, y, edges):
     where = np.digitize(x, edges) - 1
@@ -230,7 +228,7 @@ def word_bits(
     text:str                        # read as the beginning of a document
 )->list[tuple[str,float]]:          # each word with its leading space, and its bits
     "What each word of a text costs."
-    s, out = sentence_losses(model, tokenizer, text), []
+    s = sentence_losses(model, tokenizer, text)
     sizes = [len(tokenizer.encode(w)) for w in split_words(text)]
     ends = np.cumsum(sizes)
     return [(w, sum(s['nats'][e-n:e])/math.log(2)) for w, n, e in zip(split_words(text), sizes, ends)]
@@ -257,7 +255,3 @@ def _documents(losses, sizes, end):
     nats, size = by_document(losses, sizes, end)
     keep = size > 0
     return dict(bits_per_byte=(nats[keep]/size[keep]/math.log(2)).round(4).tolist(), bytes=size[keep].astype(int).tolist())
-
-def record_anatomy(path:str|Path, **found):
-    "Write an anatomy as JSON."
-    with atomic_write(path, 'w') as f: json.dump(found, f, indent=1, ensure_ascii=False)

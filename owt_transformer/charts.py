@@ -186,9 +186,11 @@ class Series:
         self.y = _numbers(f'y of {self.name!r}', self.y, len(self.x))
         self.low, self.high = _interval(repr(self.name), self.low, self.high, len(self.x))
         _color(repr(self.name), self.color)
-        if not re.fullmatch(r'[\d. ]*', self.dash): raise InputError(f"{self.name!r} has the dash {self.dash!r}: write lengths in pixels, such as '6 3'")
+        if not re.fullmatch(r'[\d. ]*', self.dash):
+            raise InputError(f"{self.name!r} has the dash {self.dash!r}: write lengths in pixels, such as '6 3'")
         for a, b in zip(self.x, self.x[1:]):
-            if a >= b: raise InputError(f'x of {self.name!r} goes from {a} to {b}: a curve goes from left to right, so sort its points and merge equal ones')
+            if a >= b:
+                raise InputError(f'x of {self.name!r} goes from {a} to {b}: a curve goes from left to right, so sort its points and merge equal ones')
 
 # %% ../nbs/05d_charts.ipynb #937f44b7
 class Chart:
@@ -241,7 +243,8 @@ class BarChart(Chart):
     source:str=''
 
     def __post_init__(self):
-        if not self.categories or not self.series: raise InputError(f'{self.title!r} has {len(self.categories)} categories and {len(self.series)} series: '
+        if not self.categories or not self.series:
+            raise InputError(f'{self.title!r} has {len(self.categories)} categories and {len(self.series)} series: '
                                                                     'a chart needs at least one of each, so give them or leave the chart out')
         self.series, n = [s if isinstance(s, Bars) else Bars(*s) for s in self.series], len(self.categories)
         for s in self.series:
@@ -408,7 +411,7 @@ def table(chart:Chart)->str:
             f'<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')
 
 # %% ../nbs/05d_charts.ipynb #414f27ff
-STYLE = """
+_FRAME_CSS = """
 .owt-chart{container-type:inline-size;max-width:46rem;margin:1.5rem 0;line-height:1.4}
 .owt-chart figure{position:relative;display:flex;flex-direction:column;margin:0;text-align:left}
 .owt-chart figcaption{display:contents;color:inherit}
@@ -424,6 +427,10 @@ STYLE = """
 .owt-chart :is(.plot,button,summary,.box):focus-visible{outline:2px solid currentColor;outline-offset:3px}
 .owt-chart .said{position:absolute;z-index:2;box-sizing:border-box;width:max-content;max-width:min(19rem,100%);padding:.25rem .55rem;border:1px solid;border-radius:3px;font-size:.8rem;font-variant-numeric:tabular-nums;white-space:pre-line;pointer-events:none}
 .owt-chart .said:empty{opacity:0}
+"""
+
+# %% ../nbs/05d_charts.ipynb #6360ccd0
+_PICTURE_CSS = """
 .owt-chart .plot{touch-action:pan-y;border-radius:2px}
 .owt-chart .plot svg{display:block;width:100%;height:auto;overflow:visible;font:13px system-ui,"Segoe UI",Roboto,Arial,sans-serif;fill:currentColor}
 .owt-chart .plot .narrow{display:none}
@@ -446,6 +453,10 @@ STYLE = """
 .owt-chart .b1{fill-opacity:.25}
 .owt-chart .b2{fill:none}
 .owt-chart .s :is(.err,.lead){stroke:currentColor}
+"""
+
+# %% ../nbs/05d_charts.ipynb #d72ace59
+_TABLE_CSS = """
 .owt-chart details{font-size:.85rem;margin-top:.3rem}
 .owt-chart summary{cursor:pointer;width:fit-content;min-height:24px}
 .owt-chart .box{overflow:auto;max-height:20rem}
@@ -453,10 +464,13 @@ STYLE = """
 .owt-chart caption{caption-side:top;text-align:left;color:inherit;padding:.2rem 0}
 .owt-chart :is(th,td){padding:.1rem 1.2rem .1rem 0;text-align:right;white-space:nowrap;border:0;background:none;color:inherit}
 .owt-chart th:first-child{text-align:left}
-""".strip()
+"""
 
-# %% ../nbs/05d_charts.ipynb #6360ccd0
-SCRIPT = """
+# %% ../nbs/05d_charts.ipynb #0723d43d
+STYLE = (_FRAME_CSS + _PICTURE_CSS + _TABLE_CSS).replace('\n\n', '\n').strip()
+
+# %% ../nbs/05d_charts.ipynb #0f98dc83
+_FIND = """
 for (const root of document.querySelectorAll('.owt-chart:not([data-live])')) {
   root.dataset.live = '';
   const plot = root.querySelector('.plot'), said = root.querySelector('.said'), bars = plot.matches('.bars');
@@ -465,6 +479,10 @@ for (const root of document.querySelectorAll('.owt-chart:not([data-live])')) {
   const table = points[0].map((_, s) => rows.filter(r => r.cells[s+1].textContent));
   const cross = pictures.map(p => p.appendChild(document.createElementNS('http://www.w3.org/2000/svg', 'path')));
   const shown = () => points[0].map((_, s) => s).filter(s => keys[s]?.ariaPressed != 'false');
+"""
+
+# %% ../nbs/05d_charts.ipynb #d86efd32
+_SHOW = """
   let at = null;
   const hide = () => { at = null; said.textContent = ''; cross.forEach(c => c.setAttribute('d', '')); };
   const seen = () => pictures.findIndex(v => v.getBoundingClientRect().width);
@@ -491,6 +509,10 @@ for (const root of document.querySelectorAll('.owt-chart:not([data-live])')) {
     said.textContent = `${head.cells[s+1].textContent}: ${row[s+1].textContent}\\n${head.cells[0].textContent} ${row[0].textContent}`.replace('\\n ', '\\n');
     place();
   };
+"""
+
+# %% ../nbs/05d_charts.ipynb #8bfcc51c
+_POINT = """
   const nearest = (p, x, y, series) => {
     let best = [Infinity];
     for (const s of series) points[p][s].forEach(([a, b], i) => {
@@ -508,6 +530,10 @@ for (const root of document.querySelectorAll('.owt-chart:not([data-live])')) {
   plot.addEventListener('pointerdown', move);
   plot.addEventListener('pointerleave', e => e.pointerType == 'mouse' && hide());
   plot.addEventListener('blur', hide);
+"""
+
+# %% ../nbs/05d_charts.ipynb #0ff07494
+_WALK = """
   plot.addEventListener('keydown', e => {
     const on = shown(), by = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -1, ArrowDown: 1, Home: -1e9, End: 1e9}[e.key];
     if (e.key == 'Escape') hide();
@@ -519,6 +545,10 @@ for (const root of document.querySelectorAll('.owt-chart:not([data-live])')) {
     const next = on[(on.indexOf(s)+by+on.length)%on.length];
     bars ? show(next, i) : nearest(0, points[0][s][i][0], null, [next]);
   });
+"""
+
+# %% ../nbs/05d_charts.ipynb #75239772
+_SWITCH = """
   keys.forEach((k, s) => {
     k.disabled = false;
     k.addEventListener('click', () => {
@@ -531,9 +561,12 @@ for (const root of document.querySelectorAll('.owt-chart:not([data-live])')) {
   plot.setAttribute('role', 'application');
   plot.setAttribute('aria-label', pictures[0].getAttribute('aria-label') + ' The arrow keys read it point by point.');
 }
-""".strip()
+"""
 
-# %% ../nbs/05d_charts.ipynb #d72ace59
+# %% ../nbs/05d_charts.ipynb #5aebacca
+SCRIPT = (_FIND + _SHOW + _POINT + _WALK + _SWITCH).replace('\n\n', '\n').strip()
+
+# %% ../nbs/05d_charts.ipynb #219d1722
 def _minify(code:str)->str:
     "Without indentation and line ends."
     return re.sub(r'\n\s*', ' ', code)
@@ -559,7 +592,7 @@ def chart_html(chart:Chart)->str:
 <details><summary>data as a table</summary><div class="box" tabindex="0" role="region" aria-label="Data: {escape(chart.title)}">{table(chart)}</div></details>
 </figure><script>{{{_minify(SCRIPT)}}}</script></div>"""
 
-# %% ../nbs/05d_charts.ipynb #0ff07494
+# %% ../nbs/05d_charts.ipynb #7aeca2b3
 def static_figure(chart:Chart):
     "A Matplotlib figure of the same data."
     from matplotlib.figure import Figure

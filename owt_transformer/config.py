@@ -7,7 +7,7 @@ __all__ = ['PRESETS', 'Config', 'did_you_mean', 'from_dict', 'load_configs', 'Ar
 
 # %% ../nbs/04a_config.ipynb #30e52f5d
 import argparse, difflib, json, math, sys
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from fastcore.basics import patch
 from fastcore.docments import docments
@@ -37,7 +37,7 @@ class Config(ModelConfig):
     weight_decay:float=.1               # AdamW, on matrices alone
     beta1:float=.9                      # AdamW, memory of the mean gradient
     beta2:float=.95                     # AdamW, memory of the mean square
-    grad_clip:float=1.                  # largest length of the joint gradient
+    grad_clip:float=1.                  # largest norm of the joint gradient
     seed:int=0                          # of the initial weights and of the batches
     eval_interval:int=2000              # steps between evaluations
     eval_tokens:int=1_000_000           # validation tokens in each, the same ones every time; 0: all. The last one takes all
@@ -51,7 +51,7 @@ class Config(ModelConfig):
     step:str='fast'                     # fast, or plain: the readable step, to compare with
     accumulate:int=0                    # parts in which a step goes through its batch; 0: one, or on a CPU parts of at most 2,048 tokens
     deterministic:bool=True             # on a GPU: the same bits each time, at some cost in speed
-    fp8_head:bool=False                 # on Hopper or later: logits from eight-bit factors; changes the result
+    fp8_head:bool=False                 # on Ada, Hopper or later: logits from eight-bit factors; changes the result
 
 # %% ../nbs/04a_config.ipynb #13f9e859
 @patch(as_prop=True)
@@ -80,10 +80,14 @@ def check(self:Config):
         if getattr(self, f) < 0: raise InputError(f'{f}={getattr(self, f)} must not be negative: choose 0 or more')
     for f in ('beta1', 'beta2'):
         if not 0 <= getattr(self, f) < 1: raise InputError(f'{f}={getattr(self, f)} must lie in [0, 1)')
-    if self.warmup_iters > self.max_iters: raise InputError(f'warmup_iters={self.warmup_iters} is longer than the run: choose at most max_iters={self.max_iters}')
-    if self.min_learning_rate > self.learning_rate: raise InputError(f'min_learning_rate={self.min_learning_rate} is above learning_rate={self.learning_rate}: choose less')
-    if self.accumulate and self.batch_size % self.accumulate: raise InputError(f'accumulate={self.accumulate} does not divide batch_size={self.batch_size}: choose a divisor')
-    if self.fp8_head and not self.vocab_size % 16 == self.d_model % 16 == 0: raise InputError(f'fp8_head needs multiples of 16, not vocab_size={self.vocab_size} and d_model={self.d_model}: choose such sizes, or leave it out')
+    if self.warmup_iters > self.max_iters:
+        raise InputError(f'warmup_iters={self.warmup_iters} is longer than the run: choose at most max_iters={self.max_iters}')
+    if self.min_learning_rate > self.learning_rate:
+        raise InputError(f'min_learning_rate={self.min_learning_rate} is above learning_rate={self.learning_rate}: choose less')
+    if self.accumulate and self.batch_size % self.accumulate:
+        raise InputError(f'accumulate={self.accumulate} does not divide batch_size={self.batch_size}: choose a divisor')
+    if self.fp8_head and (self.vocab_size % 16 or self.d_model % 16):
+        raise InputError(f'fp8_head needs multiples of 16, not vocab_size={self.vocab_size} and d_model={self.d_model}: choose such sizes, or leave it out')
     for f, allowed in dict(dtype=('auto','float32','bfloat16'), compile=('auto','yes','no'), step=('fast','plain')).items():
         if getattr(self, f) not in allowed: raise InputError(f'{f}={getattr(self, f)!r} is not known: choose from {", ".join(allowed)}')
     if not 0 <= self.seed < 1<<63: raise InputError(f'seed={self.seed} is out of range: choose from 0 to 2**63-1')
@@ -91,12 +95,10 @@ def check(self:Config):
     return self
 
 def _check_name(name):
-    if name in ('', '.', '..') or Path(name).name != name: raise InputError(f'name={name!r} must be a plain folder name without slashes, such as my-run')
+    if name in ('', '.', '..') or Path(name).name != name:
+        raise InputError(f'name={name!r} must be a plain folder name without slashes, such as my-run')
 
 # %% ../nbs/04a_config.ipynb #1e61da62
-def _full(): return dict(tinystories=[Config(name='tinystories', corpus='tinystories', vocab_size=10_000)],
-                         owt=[Config(name='owt', corpus='owt', vocab_size=32_000)])
-
 def _sample(name, corpus, vocab_size):
     return [Config(name=name, corpus=corpus, vocab_size=vocab_size, context_length=128, d_model=128, num_heads=4, d_ff=336,
         batch_size=16, max_iters=2000, learning_rate=6e-3, min_learning_rate=6e-4, warmup_iters=100,
@@ -111,8 +113,8 @@ PRESETS = {
     'demo': lambda: [_demo('stories', 'synthetic-stories', 400), _demo('web', 'synthetic-web', 1280)],
     'tinystories-sample': lambda: _sample('tinystories-sample', 'tinystories-sample', 1250),
     'owt-sample': lambda: _sample('owt-sample', 'owt-sample', 4000),
-    'tinystories': lambda: _full()['tinystories'],
-    'owt': lambda: _full()['owt'],
+    'tinystories': lambda: [Config(name='tinystories', corpus='tinystories', vocab_size=10_000)],
+    'owt': lambda: [Config(name='owt', corpus='owt', vocab_size=32_000)],
 }
 
 # %% ../nbs/04a_config.ipynb #07e73304
@@ -150,7 +152,8 @@ def load_configs(
     except ValueError as e: raise InputError(f'{what} is not JSON ({e}): mend it, or start from the config.json of a run') from None
     if not isinstance(values, dict): raise InputError(f'{what} holds a {type(values).__name__}: it must be an object of fields, or {{"runs": [...]}}')
     runs = values.get('runs', [values])
-    if not isinstance(runs, list) or not runs or not all(isinstance(r, dict) for r in runs): raise InputError(f'{what}: "runs" must be a list of objects of fields')
+    if not isinstance(runs, list) or not runs or not all(isinstance(r, dict) for r in runs):
+        raise InputError(f'{what}: "runs" must be a list of objects of fields')
     shared = {k: v for k,v in values.items() if k != 'runs'} if 'runs' in values else {}
     return [from_dict(shared | r) for r in runs]
 
@@ -220,13 +223,15 @@ def _parse_known(argv):
     parser = _parser(); _add_fields(parser)
     given, unknown = parser.parse_known_args(list(map(_hyphens, sys.argv[1:] if argv is None else argv)))
     if unknown:
+        if unknown[0] in PRESETS: raise InputError(f'{unknown[0]!r} is not an option: did you mean --config {unknown[0]}?')
         near = difflib.get_close_matches(unknown[0].split('=')[0], [o for a in parser._actions for o in a.option_strings], n=1)
         raise InputError(f'{unknown[0]!r} is not an option: ' + (f'did you mean {near[0]!r}?' if near else 'see --help'))
     return given
 
 def _check_experiment(runs, config, given):
     "What must hold between the runs of one experiment."
-    if len({r.tokens for r in runs}) > 1: raise InputError('the runs differ in their budget of tokens (batch_size x context_length x max_iters): make them equal, or run them one by one')
+    if len({r.tokens for r in runs}) > 1:
+        raise InputError('the runs differ in their budget of tokens (batch_size x context_length x max_iters): make them equal, or run them one by one')
     if len({r.name for r in runs}) < len(runs): raise InputError('two runs have the same name: give each its own "name"')
     if len(runs) > 1 and (own := {'corpus', 'train_text', 'valid_text'} & given.keys()):
         raise InputError(f'{config} has {len(runs)} runs on corpora of their own, so {own.pop()} cannot be given: choose a preset of one run, such as --config owt-sample')

@@ -58,7 +58,8 @@ def hold_out(
 ):
     "Split a corpus file into a training and a validation file."
     n = sum(1 for _ in iter_documents(path))
-    if n < 2: raise InputError(f'{path} holds {n} document(s): at least 2 are needed to hold one out, so separate them by {END_OF_TEXT} or give a validation text')
+    if n < 2:
+        raise InputError(f'{path} holds {n} document(s): at least 2 are needed to hold one out, so separate them by {END_OF_TEXT} or give a validation text')
     cut = n - min(n-1, max(1, math.ceil(n*share)))
     write_documents(train, (d for i,d in enumerate(iter_documents(path)) if i < cut))
     write_documents(valid, (d for i,d in enumerate(iter_documents(path)) if i >= cut))
@@ -296,8 +297,10 @@ def prepare(
     return Prepared.load(folder)
 
 def _check_tokenizer(tokenizer, where, vocab_size):
-    if END_OF_TEXT not in tokenizer.special_tokens: raise InputError(f'{where} has no special token {END_OF_TEXT}: documents could not be told apart, so train one with it')
-    if len(tokenizer) != vocab_size: raise InputError(f'vocab_size={vocab_size}, but the tokenizer {where} has {len(tokenizer)} tokens: choose vocab_size={len(tokenizer)}')
+    if END_OF_TEXT not in tokenizer.special_tokens:
+        raise InputError(f'{where} has no special token {END_OF_TEXT}: documents could not be told apart, so train one with it')
+    if len(tokenizer) != vocab_size:
+        raise InputError(f'vocab_size={vocab_size}, but the tokenizer {where} has {len(tokenizer)} tokens: choose vocab_size={len(tokenizer)}')
 
 def _prepare(files, texts, vocab_size, folder, workers, say, given):
     tok = folder/'tokenizer'
@@ -356,7 +359,8 @@ class TokenData:
         device='cpu',               # where the tokens and the batches live
         what:str='text'             # named in an error
     ):
-        if tokens.dtype != np.uint16: raise InputError(f'the {what} has tokens of type {tokens.dtype}: they must be uint16, so convert them once none exceeds 65535')
+        if tokens.dtype != np.uint16:
+            raise InputError(f'the {what} has tokens of type {tokens.dtype}: they must be uint16, so convert them once none exceeds 65535')
         if len(tokens) <= context_length:
             raise InputError(f'the {what} has {len(tokens):,} tokens: one sample of context_length={context_length} needs {context_length+1:,}, so give more text or a shorter context')
         self.tokens = torch.from_numpy(np.ascontiguousarray(tokens).view(np.int16)).to(device)

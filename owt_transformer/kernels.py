@@ -16,7 +16,7 @@ except ImportError: triton = None
 # %% ../nbs/03a_kernels.ipynb #e2757d36
 def surprise_plain(
     logits:Tensor,      # [N, V]; replaced by `scale` times the gradient of each row's loss
-    targets:Tensor,     # int64 [N]: the tokens that came
+    targets:Tensor,     # int64 [N]: the tokens that came, each from 0 to V-1
     scale:float=1.      # of the gradient; 1/N makes it that of the mean
 )->Tensor:              # float32 [N]: nats
     "Cross-entropy of each row, its gradient left in place of the logits; the readable way."
@@ -49,7 +49,9 @@ if triton:
 
 def surprise_triton(logits:Tensor, targets:Tensor, scale:float=1., block:int=8192, warps:int=32)->Tensor:
     "`surprise_plain` on a GPU: `logits` contiguous, `block` of a row at a time, 32 × `warps` threads for each row."
-    if not logits.is_contiguous(): raise ValueError(f'surprise_triton got logits with strides {logits.stride()}, but writes rows one after another: call .contiguous() first')
+    for t in (logits, targets):
+        if not t.is_contiguous():
+            raise ValueError(f'surprise_triton got a tensor with strides {t.stride()}, but goes through memory in order: call .contiguous() first')
     nats = torch.empty(len(logits), device=logits.device)
     _surprise_kernel[(len(logits),)](logits, targets, nats, scale, V=logits.shape[1], BLOCK=block, num_warps=warps)
     return nats
@@ -62,7 +64,7 @@ def surprise_in_place(logits:Tensor, targets:Tensor, scale:float=1.)->Tensor:
         z = rows.float()                                                # of float32: the rows themselves
         right, top = z.gather(-1, y), z.amax(-1, keepdim=True)
         total = z.sub_(top).exp_().sum(-1, keepdim=True)
-        nats.append(total.log() + top - right)
+        nats.append((top - right) + total.log())                        # in this order: a small loss beside large logits
         z.mul_(scale/total).scatter_add_(-1, y, torch.full_like(total, -scale))
         if z is not rows: rows.copy_(z)
     return torch.cat(nats)[:,0]
@@ -117,8 +119,8 @@ class _Linear(torch.autograd.Function):
         return product(g, w.T), outer_product(g.flatten(0, -2), x.flatten(0, -2))
 
 class Linear(nn.Linear):
-    "`nn.Linear` without bias, through `product` and `outer_product`."
-    def forward(self, x): return _Linear.apply(x, self.weight) if _suits_onednn(x) else super().forward(x)
+    "`nn.Linear`, without a bias through `product` and `outer_product`."
+    def forward(self, x): return _Linear.apply(x, self.weight) if self.bias is None and _suits_onednn(x) else super().forward(x)
 
 def quicken(
     model:nn.Module     # linear layers with a bias are left alone
@@ -148,7 +150,8 @@ class _HeadCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
-        if ctx.gradients is None: raise RuntimeError('head_cross_entropy was asked for its gradient a second time, but gives it away at the first: compute the loss again')
+        if ctx.gradients is None:
+            raise RuntimeError('head_cross_entropy was asked for its gradient a second time, but gives it away at the first: compute the loss again')
         (dh, dw), ctx.gradients = ctx.gradients, None           # nobody else holds them, so nobody has to copy them
         if grad.is_cuda or grad != 1: dh, dw = dh.mul_(grad), dw.mul_(grad)
         return dh, dw, None, None, None, None
@@ -159,7 +162,7 @@ def head_cross_entropy(
     targets:Tensor,     # int64 [...]: the tokens that came
     chunk:int=1024,     # tokens whose logits are held at a time
     fp8:bool=False,     # round the factors of the logits to eight bits
-    share:float=1.      # of the result: what these tokens are of a batch that is taken in parts
+    share:float=1.      # factor on the result: the fraction that these tokens are of a batch that is taken in parts
 )->Tensor:              # float32 scalar: nats a token. Its gradient can be asked for once
     "`cross_entropy(hidden @ weight.T, targets)` in little memory."
     return _HeadCrossEntropy.apply(hidden.flatten(0, -2), weight, targets.flatten(), chunk, fp8, share)
@@ -216,7 +219,8 @@ if triton:
 def adamw_pass_triton(w, m, v, g, now, betas, eps, weight_decay, copy=None, block=1024):
     "`adamw_pass_plain` on a GPU; all tensors are contiguous."
     for t in (w, m, v, g, w if copy is None else copy):
-        if not t.is_contiguous(): raise ValueError(f'adamw_pass_triton got a tensor with strides {t.stride()}, but goes through memory in order: call .contiguous() first')
+        if not t.is_contiguous():
+            raise ValueError(f'adamw_pass_triton got a tensor with strides {t.stride()}, but goes through memory in order: call .contiguous() first')
     n = w.numel()
     _adamw_kernel[(math.ceil(n/block),)](w, m, v, g, now, w if copy is None else copy, n, *betas, eps, weight_decay, BLOCK=block, COPY=copy is not None)
 

@@ -9,7 +9,7 @@ __all__ = ['FEED_FORWARD', 'ModelConfig', 'init_normal', 'linear', 'rms_norm', '
 
 # %% ../nbs/02_model.ipynb #abbee4e1
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
@@ -223,7 +223,8 @@ class Transformer(nn.Module):
     def body(self, x, cache=None):
         "From the embeddings `[B, T, d_model]` to what the head needs, of the same shape."
         start, T = len(cache) if cache else 0, x.shape[1]
-        if start+T > self.cfg.context_length: raise InputError(f'{start+T} tokens are more than context_length={self.cfg.context_length}: read fewer, or begin a new KVCache')
+        if start+T > self.cfg.context_length:
+            raise InputError(f'{start+T} tokens are more than context_length={self.cfg.context_length}: read fewer, or begin a new KVCache')
         cos, sin = self.cos[start:start+T], self.sin[start:start+T]
         for i, block in enumerate(self.blocks): x = block(x, cos, sin, cache and cache.layers[i])
         return self.norm(x)
@@ -246,7 +247,8 @@ def _to_pairs(w, heads):
 # %% ../nbs/02_model.ipynb #63fd1628
 def llama_config(cfg:ModelConfig)->dict:
     "Arguments for `transformers.LlamaConfig` that describe the same architecture."
-    if (cfg.position, cfg.norm, cfg.ffn) != ('rope', 'pre', 'swiglu'): raise InputError('only the unablated architecture (rope, pre, swiglu) is a Llama')
+    if (cfg.position, cfg.norm, cfg.ffn) != ('rope', 'pre', 'swiglu'):
+        raise InputError('only the unablated architecture (rope, pre, swiglu) is a Llama')
     return dict(vocab_size=cfg.vocab_size, hidden_size=cfg.d_model, intermediate_size=cfg.d_ff, num_hidden_layers=cfg.num_layers,
         num_attention_heads=cfg.num_heads, num_key_value_heads=cfg.num_heads, rms_norm_eps=cfg.norm_eps, max_position_embeddings=cfg.context_length,
         rope_parameters=dict(rope_type='default', rope_theta=cfg.rope_theta), tie_word_embeddings=cfg.tie_embeddings,
@@ -278,7 +280,10 @@ def from_llama(
     "A model with the weights of a `transformers` Llama."
     llama_config(cfg)
     model, H = Transformer(cfg), cfg.num_heads
-    if foreign := weights.keys() - to_llama(model).keys(): raise InputError(f'{min(foreign)} has no place in this model: it has no biases and no other parts')
+    if cfg.tie_embeddings: weights = {'lm_head.weight': weights.get('model.embed_tokens.weight'), **weights}       # files hold it only once
+    known = to_llama(model).keys()
+    if foreign := weights.keys() - known: raise InputError(f'{min(foreign)} has no place in this model: it has no biases and no other parts')
+    if missing := known - weights.keys(): raise InputError(f'{min(missing)} is missing: give all weights of a model of this shape, or mend the shape')
     own = {ours: weights[theirs] for ours, theirs in _OUTER.items()}
     for i in range(cfg.num_layers):
         ours, theirs = f'blocks.{i}.', f'model.layers.{i}.'

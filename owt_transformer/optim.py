@@ -44,12 +44,13 @@ def bits_per_byte(
 # %% ../nbs/03_optim.ipynb #a85fb8c3
 def clip_grad_norm_plain(
     parameters:Iterable[nn.Parameter],
-    max_norm:float              # largest length of the joint gradient
-)->Tensor:                      # its length before clipping
-    "Clip gradients in place by their joint length, the readable way."
+    max_norm:float              # largest norm of the joint gradient
+)->Tensor:                      # its norm before clipping
+    "Clip gradients in place by their joint norm, the readable way."
     grads = [p.grad for p in parameters if p.grad is not None]
     norm = torch.stack([g.square().sum() for g in grads]).sum().sqrt()
-    for g in grads: g.mul_((max_norm/(norm + 1e-6)).clamp(max=1))
+    factor = (max_norm/(norm + 1e-6)).clamp(max=1)
+    for g in grads: g.mul_(factor)
     return norm
 
 def clip_grad_norm(parameters:Iterable[nn.Parameter], max_norm:float)->Tensor:
@@ -84,7 +85,7 @@ def parameter_groups(
     model:nn.Module,
     weight_decay:float      # for the matrices; everything else gets none
 )->list[dict]:
-    "The parameters that decay (two dimensions or more) and those that do not."
+    "The parameters that decay (two dimensions or more, the embedding among them) and those that do not."
     ps = [p for p in model.parameters() if p.requires_grad]
     return [dict(params=[p for p in ps if p.ndim >= 2], weight_decay=weight_decay),
             dict(params=[p for p in ps if p.ndim < 2], weight_decay=0.)]

@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['kneser_ney_plain', 'KneserNey', 'bits_of', 'compressed_bits', 'text_words', 'coverage', 'unseen_rows', 'zipf_curve',
-           'heaps_curve', 'heaps_exponent', 'counted_entropy', 'context_entropies', 'predictability',
-           'record_predictability']
+           'heaps_curve', 'heaps_exponent', 'counted_entropy', 'context_entropies', 'predictability']
 
 # %% ../nbs/05b_predictability.ipynb #ade534f2
-import json, lzma, math
+import lzma, math
 from collections import Counter, defaultdict
 from itertools import chain
 from pathlib import Path
@@ -16,8 +15,8 @@ import numpy as np
 
 # %% ../nbs/05b_predictability.ipynb #b796ca02
 from .data import Prepared, iter_documents, token_bytes
-from .files import InputError, atomic_write
-from .tokenizer import END_OF_TEXT, split_words, to_bytes
+from .files import InputError
+from .tokenizer import split_words, to_bytes
 
 # %% ../nbs/05b_predictability.ipynb #1e0fa7fd
 def kneser_ney_plain(
@@ -193,7 +192,3 @@ def predictability(
         words=len(train), distinct_words=len(counts), coverage={str(n): coverage(counts, n) for n in (100, 1000, 10_000)},
         unseen={str(n): unseen_rows(train, valid, n) for n in (1, 2, 3)}, zipf=zipf_curve(counts), heaps=heaps, heaps_exponent=heaps_exponent(heaps),
         entropies=context_entropies(train, valid), document_bytes={str(q): float(np.quantile(lengths, q)) for q in (.1, .25, .5, .75, .9)})
-
-def record_predictability(path:str|Path, found:dict):
-    "Write it as JSON."
-    with atomic_write(path, 'w') as f: json.dump(found, f, indent=1)

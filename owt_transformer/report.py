@@ -24,7 +24,7 @@ COLUMNS = {
     'seconds': 'seconds of training, without compilation, evaluations and checkpoints',
     'learning_rate': 'of the last step',
     'train_loss': 'nats a token, mean since the row before',
-    'grad_norm': 'length of the joint gradient before clipping, last step',
+    'grad_norm': 'norm of the joint gradient before clipping, last step',
     'valid_loss': 'nats a token',
     'valid_bits_per_byte': 'bits a byte',
 }

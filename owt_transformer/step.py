@@ -59,7 +59,7 @@ class Setup:
         cuda = device.type == 'cuda'
         bf16 = cfg.dtype == 'bfloat16' or cfg.dtype == 'auto' and cuda and torch.cuda.is_bf16_supported(including_emulation=False)
         compile = cfg.compile == 'yes' or cfg.compile == 'auto' and (cuda or device.type == 'cpu' and _worth_compiling(cfg))
-        _check(cfg, bf16, world)
+        _check(cfg, device, bf16, world)
         if world > 1: device = _join(device)
         if cuda: _make_deterministic(cfg.deterministic)
         if cuda and device.index is not None: torch.cuda.set_device(device)     # for graphs and Triton, which take the current one
@@ -80,10 +80,12 @@ def _join(device):
         dist.init_process_group('nccl' if device.type == 'cuda' else 'gloo', timeout=timedelta(days=1))     # the first one may have a corpus to prepare
     return device
 
-def _check(cfg, bf16, world):
+def _check(cfg, device, bf16, world):
     if cfg.step == 'plain' and (world > 1 or cfg.accumulate > 1 or cfg.fp8_head):
         raise InputError("step='plain' is the textbook, for one process, whole batches and no eight-bit head: choose step='fast', or leave those out")
     if cfg.fp8_head and not bf16: raise InputError('fp8_head needs bfloat16: give --dtype bfloat16, or leave it out')
+    if cfg.fp8_head and device.type == 'cuda' and torch.cuda.get_device_capability(device) < (8, 9):
+        raise InputError(f'fp8_head needs eight-bit floating point (Ada, Hopper or later), which {torch.cuda.get_device_name(device)} has not: leave it out')
     if cfg.batch_size % (unit := world*(cfg.accumulate or 1)):
         raise InputError(f'batch_size={cfg.batch_size} cannot be shared by {world} processes with accumulate={cfg.accumulate}: choose a multiple of {unit}')
 
@@ -141,9 +143,9 @@ def train_step(
     x:Tensor,           # inputs, int64 [B, T]
     y:Tensor,           # targets, int64 [B, T]
     lr:float,           # learning rate of this step
-    grad_clip:float,    # largest length of the joint gradient
+    grad_clip:float,    # largest norm of the joint gradient
     setup:Setup
-)->tuple[Tensor,Tensor]:    # loss in nats a token, length of the gradient before clipping; both on the device
+)->tuple[Tensor,Tensor]:    # loss in nats a token, norm of the gradient before clipping; both on the device
     "One step of training."
     for group in optimizer.param_groups: group['lr'] = lr
     with setup.precision(): logits = model(x)                           # [B, T, V]
@@ -156,9 +158,9 @@ def train_step(
 
 # %% ../nbs/04c_step.ipynb #cc967433
 class PlainStep:
-    "`train_step` with the batch and the learning rate of each step. Adds the loss to `state.loss_sum` and leaves the length of the gradient in `norm`."
+    "`train_step` with the batch and the learning rate of each step. Adds the loss to `state.loss_sum` and leaves the norm of the gradient in `norm`."
     def __init__(self,
-        state,              # with `model`, `optimizer`, `step` (steps done) and `loss_sum`
+        state,              # with `model`, `optimizer`, `step` (steps done, which the caller counts) and `loss_sum`
         data:TokenData,     # on the device
         cfg:Config,
         setup:Setup
@@ -184,7 +186,7 @@ class Loss(nn.Module):
         self.body = torch.compile(model.body) if compile else model.body
 
     def forward(self, x, y, share=1.):
-        "`x` and `y` int64 [B, T]; the result, times `share`, is a float32 scalar."
+        "`x` and `y` int64 [B, T]; `share` times the mean loss, a float32 scalar."
         hidden = self.body(self.model.embedding(x))
         return head_cross_entropy(hidden, self.model.head.weight, y, self.chunk, self.fp8, share)
 
@@ -222,9 +224,9 @@ def part_size(
 
 # %% ../nbs/04c_step.ipynb #31b19258
 class Step:
-    "One step of training with everything on the device. Adds the loss to `state.loss_sum` and leaves the length of the gradient in `norm`."
+    "One step of training with everything on the device. Adds the loss to `state.loss_sum` and leaves the norm of the gradient in `norm`."
     def __init__(self,
-        state,              # with `model`, `optimizer`, `step` (steps done) and `loss_sum`; the optimizer is torch's AdamW
+        state,              # with `model`, `optimizer` (torch's AdamW), `step` (steps done, which the caller counts) and `loss_sum`
         data:TokenData,     # on the device
         cfg:Config,
         setup:Setup,
@@ -233,8 +235,8 @@ class Step:
     ):
         self.state, self.data, self.cfg, self.setup, device = state, data, cfg, setup, setup.device
         self.one_pass = device.type == 'cuda' and kernels.triton is not None if one_pass is None else one_pass
-        self.share = cfg.batch_size//setup.world                                # samples of this process
-        self.part = part_size(self.share, cfg.context_length, device, cfg.accumulate)
+        self.samples = cfg.batch_size//setup.world                              # samples of this process
+        self.part = part_size(self.samples, cfg.context_length, device, cfg.accumulate)
         self.done = torch.tensor([state.step], device=device)                   # what changes from step to step
         self.norm, self.now, self.schedule = torch.zeros((), device=device), torch.zeros(4, device=device), schedule_table(cfg, device)
         self.ready_model()
@@ -264,10 +266,7 @@ def warm_up(self:Step, graph:bool):
     "Compile, and record the graph on a GPU if wanted; nothing has changed afterwards."
     self.graph = None
     if graph and self.one_pass and self.setup.device.type == 'cuda' and self.setup.world == 1:
-        kept = [(t, t.detach().to('cpu', copy=True)) for t in self.changing()]      # detached: a clone would tie the weights to this stream
-        self.record()
-        with torch.no_grad():
-            for t, old in kept: t.copy_(old)
+        with self.undone(): self.record()
     elif self.setup.compile:
         before = self.state.loss_sum.clone()
         self.gradients()
@@ -281,6 +280,15 @@ def changing(self:Step):
     for p, q in self.pairs:
         yield from (p, *self.state.optimizer.state[p].values())
         if q is not p: yield q
+
+@patch
+@contextlib.contextmanager
+def undone(self:Step):
+    "What is done inside changes nothing."
+    kept = [(t, t.detach().to('cpu', copy=True)) for t in self.changing()]      # detached: a clone would tie the weights to this stream
+    yield
+    with torch.no_grad():
+        for t, old in kept: t.copy_(old)
 
 @patch
 def record(self:Step):
@@ -300,9 +308,10 @@ def record(self:Step):
 @patch
 def gradients(self:Step):
     "Forward and backward, part by part."
-    c, parts = self.cfg, self.share//self.part
-    x, y = self.data.batch(c.seed, self.done, c.batch_size)                                 # [B, T]
-    x, y = (t.narrow(0, self.setup.rank*self.share, self.share).split(self.part) for t in (x, y))
+    c, parts = self.cfg, self.samples//self.part
+    step = self.done if self.setup.device.type == 'cuda' else self.state.step               # a graph cannot ask the host
+    x, y = self.data.batch(c.seed, step, c.batch_size)                                      # [B, T]
+    x, y = (t.narrow(0, self.setup.rank*self.samples, self.samples).split(self.part) for t in (x, y))
     for i, (part_x, part_y) in enumerate(zip(x, y)):
         more_to_come = self.setup.world > 1 and i < parts-1                                 # no talk between processes yet
         with self.loss.no_sync() if more_to_come else contextlib.nullcontext():

@@ -7,7 +7,7 @@ __all__ = ['GRAMMARS', 'Grammar', 'story_grammar', 'invent_words', 'zipf', 'web_
 
 # %% ../nbs/01a_synthetic.ipynb #6e81a760
 import math, random
-from itertools import chain, islice
+from itertools import chain
 from typing import Iterator
 import regex
 from fastcore.basics import patch
@@ -58,7 +58,8 @@ def _check_bound(self:Grammar):
             if var or name in self.bind: raise ValueError(f'{s!r} depends on a bound value already: it cannot use {name!r}')
             if name not in below: below.append(name)
     for s in self.bind:
-        if any(not isinstance(p, str) for _,_,parts in self.rules[s] for p in parts): raise ValueError(f'{s!r} is bound: its values must be plain text')
+        if any(not isinstance(p, str) for _,_,parts in self.rules[s] for p in parts):
+            raise ValueError(f'{s!r} is bound: its values must be plain text')
 
 # %% ../nbs/01a_synthetic.ipynb #5b805f71
 @patch

@@ -21,7 +21,7 @@ from fastcore.basics import patch
 from tokenizers import models
 
 # %% ../nbs/00_tokenizer.ipynb #174ed33b
-from .files import InputError, atomic_write, check_sha256, read_json, sha256, write_json
+from .files import InputError, atomic_write, check_sha256, dump_json, read_json, sha256, write_json
 
 # %% ../nbs/00_tokenizer.ipynb #1ebc52bd
 def merge_pair(
@@ -237,7 +237,7 @@ def train_bpe_words(
 def train_bpe(
     input_path:str|Path,                # a text file; need not be UTF-8
     vocab_size:int,                     # tokens in all: 256 bytes + merges + special tokens, at most 65,536
-    special_tokens:Iterable[str]=(END_OF_TEXT,),    # never split nor merged across; the first also cuts the file for the workers
+    special_tokens:Iterable[str]=(END_OF_TEXT,),    # never split nor merged across; the first that is part of no other cuts the file for the workers
     workers:int|None=None               # counting processes; default: one for each core
 )->tuple[dict[int,bytes], list[tuple[bytes,bytes]]]:    # id -> bytes, merges in order
     "Learn a byte-level BPE vocabulary from a text file."
@@ -315,7 +315,8 @@ def _check(self:Tokenizer):
     parts = {p for a,b in self.merges for p in (a, b, a+b)}
     for s in self.special_tokens:
         if not s or self.special_tokens.count(s) > 1: raise InputError(f'special token {s!r} is empty or given twice: remove it')
-        if s.encode() in parts or len(s.encode()) == 1: raise InputError(f'special token {s!r} is an ordinary token already: choose a string that is not')
+        if s.encode() in parts or len(s.encode()) == 1:
+            raise InputError(f'special token {s!r} is an ordinary token already: choose a string that is not')
     missing = [b for b in range(256) if bytes([b]) not in self.ids]
     if missing: raise InputError(f'vocab lacks {len(missing)} of the 256 bytes, {missing[0]} first: every text must be encodable')
     for a,b in self.merges:
@@ -326,20 +327,21 @@ def _check(self:Tokenizer):
 # %% ../nbs/00_tokenizer.ipynb #e33042ba
 @patch
 def encode(self:Tokenizer,
-    text:str            # any text; special tokens in it are recognised
+    text:str,           # any text
+    special:bool=True   # are special tokens in it recognised? False: they are words like others, as in a text of somebody else's
 )->list[int]:           # token ids
     "Text to token ids."
     ids, lookup = [], self._cache.__getitem__
-    for i, piece in enumerate(split_special(text, self.special_tokens)):
+    for i, piece in enumerate(split_special(text, self.special_tokens if special else ())):
         if i%2: ids.append(self.ids[piece.encode()])
         else: ids.extend(chain.from_iterable(map(lookup, split_words(piece))))
     return ids
 
 @patch
-def encode_plain(self:Tokenizer, text:str)->list[int]:
+def encode_plain(self:Tokenizer, text:str, special:bool=True)->list[int]:
     "The same ids as `encode`, from the readable merge loop."
     ids = []
-    for i, piece in enumerate(split_special(text, self.special_tokens)):
+    for i, piece in enumerate(split_special(text, self.special_tokens if special else ())):
         tokens = [piece.encode()] if i%2 else chain.from_iterable(bpe_merge(to_bytes(w), self.ranks) for w in split_words(piece))
         ids.extend(self.ids[t] for t in tokens)
     return ids
@@ -380,7 +382,7 @@ def save(self:Tokenizer,
 ):
     "Write the tokenizer to a folder."
     folder = Path(folder)
-    with atomic_write(folder/'vocab.json', 'w') as f: json.dump(self._strings(), f, ensure_ascii=False, indent=0)
+    dump_json(folder/'vocab.json', self._strings(), indent=0)
     with atomic_write(folder/'merges.txt', 'w') as f:
         f.write('#version: 0.2\n' + ''.join(f'{_chars(a)} {_chars(b)}\n' for a,b in self.merges))
     write_json(folder/'meta.json', dict(special_tokens=self.special_tokens, vocab_size=len(self), files=self._fingerprints(folder)))

@@ -8,25 +8,24 @@ __all__ = ['PEAK_TFLOPS', 'Evaluation', 'evaluate', 'State', 'content_sha256', '
            'run_experiment', 'main']
 
 # %% ../nbs/04_train.ipynb #de44cfa5
-import contextlib, gc, hashlib, json, math, os, pickle, platform, signal, subprocess, sys, time
+import contextlib, errno, gc, hashlib, json, math, os, re, signal, sys, time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-import numpy as np, torch
-from torch import distributed as dist, nn, Tensor
+import torch
+from torch import distributed as dist, Tensor
 from torch.nn import functional as F
 from fastcore.basics import patch
 from tqdm.auto import tqdm
 
 # %% ../nbs/04_train.ipynb #a6e64727
-import owt_transformer
 from .config import Args, Config, parse_args
 from .data import TokenData, corpus_files, prepare, token_bytes
-from .files import InputError, atomic_write
+from .files import InputError, atomic_write, dump_json
 from .kernels import keep_memory
 from .model import ModelConfig, Transformer, flops_ledger, generate, parameter_ledger
 from .optim import bits_per_byte, make_optimizer, perplexity
 from .report import comparison, load_run, plot_comparison, plot_run, write_metrics
-from .step import PlainStep, Setup, Step, device_name, environment, in_turn, pick_device
+from .step import PlainStep, Setup, Step, device_name, environment, in_turn
 from .tokenizer import END_OF_TEXT, Tokenizer
 
 # %% ../nbs/04_train.ipynb #fa196673
@@ -48,7 +47,7 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    model:nn.Module,
+    model:Transformer,
     data:TokenData,             # on the model's device
     sizes:Tensor,               # bytes of each token, from `token_bytes`
     batch_size:int=32,
@@ -58,8 +57,10 @@ def evaluate(
     "Validation loss over windows that cover the data once."
     nats, n_tokens, n_bytes, sizes = [], 0, [], sizes.to(data.device)
     for x, y in data.covering(batch_size, max_tokens):
-        with setup.precision() if setup else contextlib.nullcontext(): logits = model(x)
-        nats.append(F.cross_entropy(logits.flatten(0, 1).float(), y.flatten(), reduction='sum'))
+        with setup.precision() if setup else contextlib.nullcontext():
+            hidden = model.hidden(x).flatten(0, 1)                                  # [B*T, d_model]
+            for h, t in zip(hidden.split(1024), y.flatten().split(1024)):
+                nats.append(F.cross_entropy(model.head(h).float(), t, reduction='sum'))
         n_bytes.append(sizes[y].sum()); n_tokens += y.numel()
     return Evaluation(torch.stack(nats).cpu().double().sum().item(), n_tokens, torch.stack(n_bytes).sum().item())
 
@@ -108,14 +109,15 @@ def save_checkpoint(path:str|Path, content:dict):
     with atomic_write(path) as f: torch.save({**content, 'sha256': content_sha256(content)}, f)
 
 def load_checkpoint(
-    path:str|Path       # written by `save_checkpoint`
+    path:str|Path,      # written by `save_checkpoint`
+    remedy:str='delete it, then --resume starts from the first step, or bring back a copy'     # said if it is damaged
 )->dict:                # its content, on the CPU
     "Read a checkpoint; raise `InputError` unless it is exactly what was written."
-    remedy = 'delete it, then --resume starts from the first step, or bring back a copy'
+    if not Path(path).exists(): raise InputError(f'{path} does not exist: check the path')
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
         intact = content.pop('sha256') == content_sha256(content)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, pickle.UnpicklingError) as e:
+    except Exception as e:          # a damaged file can make `torch.load` stumble over anything
         raise InputError(f'{path} cannot be read as a checkpoint ({type(e).__name__}): {remedy}') from None
     if not intact: raise InputError(f'{path} has changed since it was written: {remedy}')
     return content
@@ -146,7 +148,7 @@ def load_model(
     device='cpu'
 )->tuple[Transformer, Tokenizer]:
     "A trained model, ready to use, and the tokenizer that it speaks."
-    content = load_checkpoint(path)
+    content = load_checkpoint(path, remedy='bring back a copy, or train again')
     model = Transformer(ModelConfig(**content['config'])).to(device).eval()
     model.load_state_dict(content['model'])
     return model, Tokenizer.from_dict(content['tokenizer'])
@@ -217,7 +219,7 @@ def row(self:Job, state:State, norm:Tensor)->dict:
     "Add a row to the table: the mean loss since the last one."
     loss, norm, cfg = self.mean(state.loss_sum/state.loss_count).item(), norm.item(), self.cfg
     if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise InputError(f'loss {loss} and gradient length {norm} at step {state.step}: choose a smaller learning_rate '
+        raise InputError(f'loss {loss} and gradient norm {norm} at step {state.step}: choose a smaller learning_rate '
                          f'(now {cfg.learning_rate}) or a longer warmup_iters, and another --name')
     state.rows.append(dict(step=state.step, tokens=state.step*cfg.batch_size*cfg.context_length, learning_rate=cfg.lr(state.step-1), train_loss=loss, grad_norm=norm))
     state.loss_sum.zero_(); state.loss_count = 0
@@ -231,7 +233,7 @@ def note(self:Job, state:State, row:dict):
     if e.loss < state.best:
         state.best = e.loss
         save_model(self.folder/'checkpoints'/'best_model.pt', state, self.cfg, self.tokenizer, e.loss)
-    if state.step == self.cfg.max_iters: e = self.final = self.evaluate(state.model)
+    if state.step == self.cfg.max_iters: e = self.final = self.evaluate(state.model) if self.cfg.eval_tokens else e
     row |= dict(valid_loss=e.loss, valid_bits_per_byte=e.bits_per_byte)
 
 @patch
@@ -243,7 +245,7 @@ def save(self:Job, state:State):
 def vitals(
     row:dict,       # of metrics.csv
     cfg:Config
-)->dict[str,str]:   # learning rate, length of the gradient, speed, time left
+)->dict[str,str]:   # learning rate, norm of the gradient, speed, time left
     "How a run is getting on, in words."
     left = row['seconds']/row['step']*(cfg.max_iters - row['step'])
     return dict(lr=f"{row['learning_rate']:.1e}", gradient=f"{row['grad_norm']:.2f}",
@@ -251,7 +253,7 @@ def vitals(
 
 # %% ../nbs/04_train.ipynb #206fef83
 class Progress:
-    "A progress line: step, loss, learning rate, length of the gradient, speed, time left."
+    "A progress line: step, loss, learning rate, norm of the gradient, speed, time left."
     def __init__(self, cfg:Config, state:State, shown:bool=True):
         redrawn = shown and (sys.stderr.isatty() or 'ipykernel' in sys.modules)
         self.cfg, self.shown, self.width = cfg, shown, len(str(cfg.max_iters))
@@ -314,8 +316,9 @@ def stopped(self:Job, state:State, stop)->bool:
     return self.mean(torch.tensor(float(bool(stop)), device=self.setup.device)).item() > 0
 
 # %% ../nbs/04_train.ipynb #3a3a4b4b
-_MAY_DIFFER = {'device', 'compile', 'step', 'accumulate', 'deterministic', 'data_dir', 'train_text', 'valid_text', 'tokenizer', 'workers', 'name', 'sample_tokens',
-               'eval_interval', 'eval_tokens', 'log_interval', 'checkpoint_interval'}      # what changes no weight, or is checked by its content
+_MAY_DIFFER = {'device', 'compile', 'step', 'accumulate', 'deterministic',                      # changes the weights by rounding at most
+               'data_dir', 'train_text', 'valid_text', 'tokenizer',                             # checked by its content
+               'workers', 'name', 'sample_tokens', 'eval_interval', 'log_interval', 'checkpoint_interval'}      # changes no weight
 
 def check_folder(
     folder:Path,        # of the run
@@ -330,7 +333,8 @@ def check_folder(
     except (OSError, ValueError): old = None
     if not isinstance(old, dict): raise InputError(f'{path} is missing or damaged: delete the folder {folder} and start again')
     old = asdict(Config()) | old            # it may come from before a field was added
-    differ = [f'{k} ({old[k]} there, {v} here)' for k,v in asdict(cfg).items() if k not in _MAY_DIFFER and old[k] != v]
+    free = _MAY_DIFFER - ({'eval_interval'} if cfg.patience else set())         # with patience, it decides when the run ends
+    differ = [f'{k} ({old[k]} there, {v} here)' for k,v in asdict(cfg).items() if k not in free and old[k] != v]
     if differ: raise InputError(f'{folder} holds another run; it differs in {", ".join(differ)}: give the same values, or choose another --name')
 
 # %% ../nbs/04_train.ipynb #f2204b9c
@@ -349,7 +353,7 @@ def claim(self:Job, resume:bool):
     check_folder(self.folder, self.cfg, resume)
     path, data = self.folder/'config.json', {k: self.meta[k] for k in ('train', 'valid', 'tokenizer_sha256')}
     if not path.exists():
-        with atomic_write(path, 'w') as f: json.dump(asdict(self.cfg) | dict(environment=environment(self.setup), data=data), f, indent=2)
+        dump_json(path, asdict(self.cfg) | dict(environment=environment(self.setup), data=data))
     elif json.loads(path.read_text(encoding='utf-8')).get('data') != data:
         raise InputError(f'{self.folder} was trained on other data: give the same corpus or texts, or choose another --name')
 
@@ -357,6 +361,12 @@ def claim(self:Job, resume:bool):
 PEAK_TFLOPS = {         # part of the device's name -> bfloat16 on tensor cores, float32 outside them; the first match counts
     'H100 PCIe': (756., 51.), 'H100 NVL': (835., 60.), 'H100': (989., 67.), 'H200': (989., 67.),
     'A100': (312., 19.5), 'L40S': (362., 91.6), 'L4': (121., 30.3), 'RTX 4090': (165., 82.6)}
+
+def _peak(device, bf16):
+    "TFLOP/s by the data sheet, or None."
+    if re.search('MIG|Laptop|4090 D', device): return None                  # a slice of it, or another chip
+    for name, (half, single) in PEAK_TFLOPS.items():
+        if re.search(rf'\b{name}\b', device): return half if bf16 else single
 
 def utilization(
     cfg:ModelConfig,
@@ -366,8 +376,7 @@ def utilization(
     devices:int=1           # how many of them work together
 )->dict:
     "Operations a token by part, the peak of the devices in TFLOP/s and the share of it that was used; 'n/a' where the peak is not known."
-    flops = flops_ledger(cfg)
-    peak = next((devices*peaks[not bf16] for name, peaks in PEAK_TFLOPS.items() if name in device), None)
+    flops, peak = flops_ledger(cfg), devices*(_peak(device, bf16) or 0)
     used = sum(flops.values())*tokens_per_second/1e12
     return dict(device=device, precision='bfloat16' if bf16 else 'float32', flops_per_token=flops, tflops_per_second=used,
                 peak_tflops=peak or 'n/a', mfu=used/peak if peak else 'n/a')
@@ -388,7 +397,8 @@ def summary(self:Job, state:State, e:Evaluation)->dict:
         valid_tokens=e.tokens, valid_bytes=e.bytes, best_valid_loss=state.best, floor=self.meta['floor'],
         parameters=sum(parameter_ledger(cfg.model).values()), flops_per_token=sum(flops_ledger(cfg.model).values()),
         tokens=tokens, steps=state.step, seconds=state.seconds, tokens_per_second=tokens/state.seconds,
-        utilization=utilization(cfg.model, tokens/state.seconds, device_name(setup.device), setup.bf16, setup.world), environment=environment(setup), samples=self.samples(state.model))
+        utilization=utilization(cfg.model, tokens/state.seconds, device_name(setup.device), setup.bf16, setup.world),
+        environment=environment(setup), samples=self.samples(state.model))
 
 # %% ../nbs/04_train.ipynb #868fa0a1
 @patch
@@ -398,7 +408,7 @@ def finish(self:Job, state:State)->dict:
         state.model.load_state_dict(load_checkpoint(self.folder/'checkpoints'/'best_model.pt')['model'])
         self.final = None
     summary = self.summary(state, self.final or self.evaluate(state.model))
-    with atomic_write(self.folder/'summary.json', 'w') as f: json.dump(summary, f, indent=2, ensure_ascii=False)
+    dump_json(self.folder/'summary.json', summary)
     with atomic_write(self.folder/'loss_curves.png') as f: plot_run(load_run(self.folder)).savefig(f, dpi=150, format='png')
     return summary
 
@@ -429,14 +439,15 @@ def run_experiment(
     "Run all runs of an experiment, then compare them."
     root, leads = args.output_dir/args.name, os.environ.get('RANK', '0') == '0'         # one of several processes speaks
     if not leads: say = lambda what: None
-    folders = [root] if len(args.runs) == 1 else [root/r.name for r in args.runs]
-    if args.resume and not any((f/'config.json').exists() for f in folders): raise InputError(f'{root} holds no run to resume: leave --resume out, or mend --name or --output-dir')
+    folders = _folders(args)
+    if args.resume and not any((f/'config.json').exists() for f in folders):
+        raise InputError(f'{root} holds no run to resume: leave --resume out, or mend --name or --output-dir')
     for cfg, folder in zip(args.runs, folders):
-        pick_device(cfg.device)
+        Setup.of(cfg)
         if leads: check_folder(folder, cfg, args.resume)
     jobs = [Job.prepare(cfg, folder, say) for cfg, folder in zip(args.runs, folders)]
     if len(jobs) > 1 and leads:     # for --resume --name, and to run it again
-        with atomic_write(root/'config.json', 'w') as f: json.dump(dict(runs=[asdict(cfg) for cfg in args.runs]), f, indent=2)
+        dump_json(root/'config.json', dict(runs=[asdict(cfg) for cfg in args.runs]))
     for job in jobs:
         say(_headline(job))
         summary = train(job, args.resume, progress)
@@ -446,6 +457,11 @@ def run_experiment(
     return True
 
 # %% ../nbs/04_train.ipynb #31404499
+def _folders(args):
+    "Of each run."
+    root = args.output_dir/args.name
+    return [root] if len(args.runs) == 1 else [root/r.name for r in args.runs]
+
 def _headline(job):
     c = job.cfg
     return (f"\n{c.name}: {sum(parameter_ledger(c.model).values()):,} parameters, {c.tokens:,} tokens of {c.train_text or c.corpus}, "
@@ -454,7 +470,8 @@ def _headline(job):
 def _result(job, s):
     best = f"the best within {s['steps']:,} steps, " if job.cfg.patience else ''
     floor = f", the entropy of this text is {s['floor']['valid']:.3f}" if s['floor'] else ''
-    lines = [f"{job.cfg.name}: {s['valid_loss']:.3f} nats a token, perplexity {s['valid_perplexity']:.1f}, {s['valid_bits_per_byte']:.3f} bits a byte{floor} ({best}{s['seconds']:.0f} s)"]
+    lines = [f"{job.cfg.name}: {s['valid_loss']:.3f} nats a token, perplexity {s['valid_perplexity']:.1f}, "
+             f"{s['valid_bits_per_byte']:.3f} bits a byte{floor} ({best}{s['seconds']:.0f} s)"]
     lines += ['a sample:', *('  ' + l for l in s['samples'][0].splitlines())] if s['samples'] else []
     return '\n'.join([*lines, f'results in {job.folder}'])
 
@@ -474,15 +491,20 @@ def main(
         args = parse_args(argv)
         if not args.benchmark: return 0 if run_experiment(args) else 130
         from owt_transformer.benchmark import run_benchmark
-        for cfg in args.runs: run_benchmark(cfg, args.output_dir/cfg.name, args.compare, args.profile)
+        for cfg, folder in zip(args.runs, _folders(args)): run_benchmark(cfg, folder, args.compare, args.profile)
         return 0
-    except InputError as e: print(f'error: {e}', file=sys.stderr); return 2
-    except OSError as e: print(f'error: {e}: free some space, or choose another --output-dir or --data-dir', file=sys.stderr); return 2
+    except (InputError, OSError, torch.OutOfMemoryError) as e: print(f'error: {_message(e)}', file=sys.stderr); return 2
     except KeyboardInterrupt: print('\ninterrupted', file=sys.stderr); return 130
     finally:
         if dist.is_initialized():
             gc.collect()                                # nothing may hold on to the group any more
             dist.destroy_process_group()
 
-# %% ../nbs/04_train.ipynb #f71041e9
+def _message(e):
+    "What went wrong, and the remedy."
+    if isinstance(e, torch.OutOfMemoryError): return 'the device has too little memory: choose a smaller --batch-size, or take it in parts with --accumulate'
+    if isinstance(e, OSError): return f'{e}: ' + ('free some space' if e.errno == errno.ENOSPC else 'choose another --output-dir or --data-dir')
+    return str(e)
+
+# %% ../nbs/04_train.ipynb #3015da29
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())

@@ -4,15 +4,14 @@
 
 # %% auto #0
 __all__ = ['PROMPTS', 'SETTINGS', 'write_samples', 'sample_table', 'distinct', 'repetition', 'copied', 'write_many',
-           'cut_to_words', 'writing', 'record_writing']
+           'cut_to_words', 'writing']
 
 # %% ../nbs/05c_writing.ipynb #230b9d82
-import json, re
-from pathlib import Path
+import re
 
 # %% ../nbs/05c_writing.ipynb #91983548
 from .anatomy import bits_on
-from .files import InputError, atomic_write
+from .files import InputError
 from .model import Transformer, generate
 from .tokenizer import END_OF_TEXT, Tokenizer
 
@@ -92,7 +91,8 @@ def cut_to_words(
     samples:list[str]           # whose lengths are wanted
 )->list[str]:
     "Beginnings of documents, each with as many words as one of the samples (or all that it has)."
-    if len(documents) < len(samples): raise InputError(f'{len(documents)} documents are fewer than the {len(samples)} samples: give more, or draw fewer samples')
+    if len(documents) < len(samples):
+        raise InputError(f'{len(documents)} documents are fewer than the {len(samples)} samples: give more, or draw fewer samples')
     first = lambda text, n: ''.join(re.findall(r'\s*\S+', text)[:n])
     return [first(d, len(s.split())) for d, s in zip(documents, samples)]
 
@@ -115,7 +115,3 @@ def writing(
         texts = write_many(model, tokenizer, n, max_new_tokens, temperature, top_p)
         return dict(temperature=temperature, top_p=top_p, **measures(texts), real=measures(cut_to_words(valid, texts)))
     return dict(texts=n, max_new_tokens=max_new_tokens, many=[one(*s) for s in settings if s[0] > 0], samples=write_samples(model, tokenizer, settings=settings))
-
-def record_writing(path:str|Path, found:dict):
-    "Write it as JSON."
-    with atomic_write(path, 'w') as f: json.dump(found, f, indent=1, ensure_ascii=False)
