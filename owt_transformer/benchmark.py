@@ -26,7 +26,7 @@ from .kernels import keep_memory, product
 from .model import ModelConfig, flops_ledger, llama_config, parameter_ledger, to_llama
 from .optim import cross_entropy, parameter_groups
 from .step import PlainStep, Setup, Step, environment, pick_device
-from .train import State, utilization
+from .train import State, _message, utilization
 
 # %% ../nbs/04d_benchmark.ipynb #def15f62
 class Ours:
@@ -107,6 +107,7 @@ LADDER = {              # the same for `Ours`
     'eight-bit head': (dict(compile='yes', deterministic=False, fp8_head=True), {}),
 }
 
+# %% ../nbs/04d_benchmark.ipynb #fe88f468
 def _recipe(name, cfg):
     "Class, configuration and keywords of a contender."
     kind, changes, kwargs = CONTENDERS[name] if name in CONTENDERS else (Ours, *LADDER[name])
@@ -132,7 +133,7 @@ def rungs(setup:Setup)->list[str]:
     there = [n for n in LADDER if n in both or (n in on_cpu) == (setup.device.type == 'cpu')]
     return [n for n in there if not (setup.bf16 and n in ('oneDNN', 'bfloat16'))]
 
-# %% ../nbs/04d_benchmark.ipynb #056fea6f
+# %% ../nbs/04d_benchmark.ipynb #00451c01
 def _synchronize(device):
     if device.type == 'cuda': torch.cuda.synchronize(device)
 
@@ -165,7 +166,7 @@ def _serve(pipe, name, cfg):
     except KeyboardInterrupt: pass
     except Exception as e: pipe.send(f'{type(e).__name__}: {e}')
 
-# %% ../nbs/04d_benchmark.ipynb #0c9c32b8
+# %% ../nbs/04d_benchmark.ipynb #794480db
 class Contender:
     "A contender at work in a process of its own; use it in a `with` statement."
     def __init__(self, name:str, cfg:Config):
@@ -194,7 +195,7 @@ class Contender:
         self.process.join(10)
         if self.process.is_alive(): self.process.terminate()
 
-# %% ../nbs/04d_benchmark.ipynb #b4754dc4
+# %% ../nbs/04d_benchmark.ipynb #f972e68d
 def compete(
     contenders:dict[str,tuple[str,Config]],     # label -> name of a contender, and its configuration
     rounds:int=5,
@@ -230,6 +231,7 @@ def compete(
             say('interrupted: what was measured counts')
         return {l: _figures(_recipe(*contenders[l])[1], seconds[l], there[l].peak) for l in there}
 
+# %% ../nbs/04d_benchmark.ipynb #02c110cb
 def _step_tokens(cfg): return cfg.batch_size*cfg.context_length
 
 def _figures(cfg, seconds, peak):
@@ -239,7 +241,7 @@ def _figures(cfg, seconds, peak):
     return dict(tokens_per_second=rate, milliseconds=1e3*middle, fastest=1e3*min(seconds), slowest=1e3*max(seconds), peak_bytes=peak, seconds=seconds,
                 mfu=utilization(cfg.model, rate, here['device'], here['precision'] == 'bfloat16')['mfu'])
 
-# %% ../nbs/04d_benchmark.ipynb #4f29c061
+# %% ../nbs/04d_benchmark.ipynb #c060daa3
 def benchmark(
     cfg:Config,                         # shape, batch, precision, device
     names:list[str]=('ours',),          # of `CONTENDERS` and `LADDER`
@@ -263,7 +265,7 @@ def ratio(
     each = [there/here for here, there in zip(a, b)]
     return statistics.median(each), min(each), max(each)
 
-# %% ../nbs/04d_benchmark.ipynb #c060daa3
+# %% ../nbs/04d_benchmark.ipynb #557d4317
 def benchmark_table(
     result:dict     # of `benchmark`
 )->str:             # Markdown
@@ -278,7 +280,7 @@ def benchmark_table(
     rows.insert(1, ['---'] + ['---:']*(len(rows[0])-1))
     return '\n'.join(f"| {' | '.join(row)} |" for row in rows)
 
-# %% ../nbs/04d_benchmark.ipynb #a1cd0b07
+# %% ../nbs/04d_benchmark.ipynb #c57f6982
 def agreement(
     cfg:Config,
     tokens:np.ndarray,                          # uint16, to train on
@@ -300,7 +302,7 @@ def furthest(a:list, b:list)->float:
     "The largest relative difference between two curves."
     return max(abs(x/y - 1) for x, y in zip(a, b))
 
-# %% ../nbs/04d_benchmark.ipynb #c57f6982
+# %% ../nbs/04d_benchmark.ipynb #51ad0a48
 def record_agreement(
     path:Path,              # the JSON file to write
     cfg:Config,
@@ -315,7 +317,7 @@ def record_agreement(
         out[name] = agreement(replace(cfg, dtype=dtype, fp8_head=fp8), tokens, steps, who)
         dump_json(path, out)
 
-# %% ../nbs/04d_benchmark.ipynb #e3319392
+# %% ../nbs/04d_benchmark.ipynb #8ed44fa1
 def slices_from_file(path, context_length:int, batch_size:int, device):
     "A batch in the way of nanoGPT: a fresh memory map and a stack of slices."
     tokens = np.memmap(path, dtype=np.uint16, mode='r')
@@ -338,8 +340,8 @@ def fetch_benchmark(
         tokens.tofile(path)
         data = TokenData(tokens, cfg.context_length, device)
         done = torch.zeros(1, dtype=torch.int64, device=device)
-        ours = (lambda i: data.batch(cfg.seed, done.add_(1), cfg.batch_size)) if device.type == 'cuda' else (lambda i: data.batch(cfg.seed, i, cfg.batch_size))
-        ways = {'ours': ours, 'slices': lambda i: slices_from_file(path, cfg.context_length, cfg.batch_size, device)}
+        ways = {'ours': lambda i: data.batch(cfg.seed, done.add_(1) if device.type == 'cuda' else i, cfg.batch_size),
+                'slices': lambda i: slices_from_file(path, cfg.context_length, cfg.batch_size, device)}
         for r in range(rounds):
             for name, fetch in ways.items():
                 _synchronize(device); start = time.perf_counter()
@@ -349,7 +351,7 @@ def fetch_benchmark(
     out = {name: 1e6*statistics.median(s) for name, s in seconds.items()}
     return out | dict(ratio=statistics.median(b/a for a, b in zip(seconds['ours'], seconds['slices'])))
 
-# %% ../nbs/04d_benchmark.ipynb #2dfcd7b8
+# %% ../nbs/04d_benchmark.ipynb #9480f31b
 def ceilings(
     device:torch.device,
     bf16:bool=False,
@@ -370,7 +372,7 @@ def ceilings(
     fastest = min(best(lambda: torch.mm(a, b, out=out)), best(lambda: product(a, b)))        # of the libraries that we use
     return dict(flops=2*n**3/fastest, bytes=8*long.numel()/best(lambda: copy.copy_(long)))
 
-# %% ../nbs/04d_benchmark.ipynb #0e7636d8
+# %% ../nbs/04d_benchmark.ipynb #e3544a37
 def traffic_ledger(
     cfg:Config,
     bf16:bool=True
@@ -389,7 +391,7 @@ def floor(
     arithmetic = {part: 1e3*f*_step_tokens(cfg)/peak['flops'] for part, f in flops_ledger(cfg.model).items()}
     return arithmetic | {part: 1e3*b/peak['bytes'] for part, b in traffic_ledger(cfg, bf16).items()}
 
-# %% ../nbs/04d_benchmark.ipynb #40c4b5a0
+# %% ../nbs/04d_benchmark.ipynb #fdcda527
 def profile_step(
     cfg:Config,
     folder:Path,            # gets trace.json, for chrome://tracing or ui.perfetto.dev
@@ -416,7 +418,7 @@ def _profile(cfg, folder, steps):
     events = [e for e in p.key_averages() if not cuda or e.device_type == torch.autograd.DeviceType.CUDA]       # not what launched the kernels as well
     return [(e.key, own(e)/steps/1e3, e.count/steps) for e in sorted(events, key=own, reverse=True)]
 
-# %% ../nbs/04d_benchmark.ipynb #069400b0
+# %% ../nbs/04d_benchmark.ipynb #87cd5ed0
 def run_benchmark(
     cfg:Config,
     folder:Path,            # gets benchmark.json, and trace.json of a profile
@@ -443,7 +445,7 @@ def run_benchmark(
     say(f'\nresults in {folder}')
     return result
 
-# %% ../nbs/04d_benchmark.ipynb #ca8c2c0b
+# %% ../nbs/04d_benchmark.ipynb #6ccbc86d
 def variants(cfg:Config)->dict[str,Config]:
     "Half and twice of one thing at a time, where that can be built."
     out, fields = {}, {'samples': ['batch_size'], 'context': ['context_length'], 'width': ['d_model', 'd_ff'], 'blocks': ['num_layers']}
@@ -469,7 +471,7 @@ def scaling(
         out.append(dict(what=what, config=_recorded(changed), flops_per_token=flops, variant=beside[what], itself=beside['itself']))
     return out
 
-# %% ../nbs/04d_benchmark.ipynb #6ccbc86d
+# %% ../nbs/04d_benchmark.ipynb #45c39c7e
 def measure(
     folder:Path,            # gets ceilings.json, benchmark.json, ladder.json, scaling.json, profile.json and trace.json
     cfg:Config,
@@ -478,6 +480,7 @@ def measure(
 ):
     "What the page on performance tells of one configuration."
     setup, folder = Setup.of(cfg), Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)           # if that fails, it should fail at once
     def write(name, content): dump_json(folder/f'{name}.json', content)
     write('ceilings', dict(environment=environment(setup), **ceilings(setup.device, setup.bf16)))
     run_benchmark(cfg, folder, compare=True, say=say, **kwargs)
@@ -486,7 +489,7 @@ def measure(
     write('scaling', dict(environment=environment(setup), variants=scaling(cfg, say=say, **dict(rounds=3) | kwargs)))
     write('profile', dict(environment=environment(setup), kernels=profile_step(cfg, folder, rows=None)))
 
-# %% ../nbs/04d_benchmark.ipynb #45c39c7e
+# %% ../nbs/04d_benchmark.ipynb #baa732ba
 def main(argv:list[str])->int:      # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
     "The command line of `measure`."
     try:
@@ -498,7 +501,7 @@ def main(argv:list[str])->int:      # exit code: 0 done, 2 wrong input, 130 stop
         if len(runs) > 1: raise InputError(f'{len(runs)} runs cannot be measured at once: choose a preset of one run, such as --config owt')
         measure(Path(argv[0]), runs[0])
         return 0
-    except InputError as e: print(f'error: {e}', file=sys.stderr); return 2
+    except (InputError, OSError, torch.OutOfMemoryError) as e: print(f'error: {_message(e)}', file=sys.stderr); return 2
     except KeyboardInterrupt: print('\ninterrupted', file=sys.stderr); return 130
 
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main(sys.argv[1:]))

@@ -467,7 +467,7 @@ _TABLE_CSS = """
 """
 
 # %% ../nbs/05d_charts.ipynb #0723d43d
-STYLE = (_FRAME_CSS + _PICTURE_CSS + _TABLE_CSS).replace('\n\n', '\n').strip()
+STYLE = (_FRAME_CSS + _PICTURE_CSS + _TABLE_CSS).strip()
 
 # %% ../nbs/05d_charts.ipynb #0f98dc83
 _FIND = """
@@ -564,7 +564,7 @@ _SWITCH = """
 """
 
 # %% ../nbs/05d_charts.ipynb #5aebacca
-SCRIPT = (_FIND + _SHOW + _POINT + _WALK + _SWITCH).replace('\n\n', '\n').strip()
+SCRIPT = (_FIND + _SHOW + _POINT + _WALK + _SWITCH).strip()
 
 # %% ../nbs/05d_charts.ipynb #219d1722
 def _minify(code:str)->str:

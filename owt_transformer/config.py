@@ -219,6 +219,7 @@ def parse_args(
     _check_name(name)
     return Args(runs, name, Path(out), resume, benchmark, compare, profile)
 
+# %% ../nbs/04a_config.ipynb #d44c9f23
 def _parse_known(argv):
     parser = _parser(); _add_fields(parser)
     given, unknown = parser.parse_known_args(list(map(_hyphens, sys.argv[1:] if argv is None else argv)))
