@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['CONTENDERS', 'LADDER', 'Ours', 'TransformersLlama', 'make_contender', 'line_up', 'rungs', 'Contender', 'compete',
-           'benchmark', 'ratio', 'benchmark_table', 'agreement', 'furthest', 'record_agreement', 'slices_from_file',
-           'fetch_benchmark', 'ceilings', 'traffic_ledger', 'floor', 'profile_step', 'run_benchmark', 'variants',
-           'scaling', 'measure', 'main']
+           'benchmark', 'ratio', 'benchmark_table', 'agreement', 'furthest', 'record_agreement', 'batches_from_file',
+           'batches_from_table', 'fetch_benchmark', 'ceilings', 'traffic_ledger', 'floor', 'profile_step',
+           'run_benchmark', 'variants', 'scaling', 'measure', 'main']
 
 # %% ../nbs/04d_benchmark.ipynb #2cfe05ff
 import contextlib, importlib.util, itertools, multiprocessing, os, statistics, sys, time
@@ -25,7 +25,7 @@ from .files import InputError, dump_json
 from .kernels import keep_memory, product
 from .model import ModelConfig, flops_ledger, llama_config, parameter_ledger, to_llama
 from .optim import cross_entropy, parameter_groups
-from .step import PlainStep, Setup, Step, environment, pick_device
+from .step import PlainStep, Setup, Step, environment, pick_device, row
 from .train import State, _message, utilization
 
 # %% ../nbs/04d_benchmark.ipynb #def15f62
@@ -67,10 +67,11 @@ class TransformersLlama:
             for block in self.model.model.layers: block.compile()
         self.optimizer = torch.optim.AdamW(parameter_groups(self.model, cfg.weight_decay), lr=cfg.learning_rate, betas=(cfg.beta1, cfg.beta2), fused=fused or None)
         self.data, self.sum = TokenData(tokens, cfg.context_length, device), torch.zeros((), device=device)
+        self.starts = self.data.starts(cfg.seed, cfg.batch_size, 0, cfg.max_iters)
 
     def __call__(self)->torch.Tensor:       # the running sum of the losses itself, on the device; one may zero it
         "One step of training."
-        x, y = self.data.batch(self.cfg.seed, self.done, self.cfg.batch_size)
+        x, y = self.data.windows(self.starts[self.done % len(self.starts)])
         with self.setup.precision(): logits = self.model(x).logits
         loss = cross_entropy(logits, y)
         loss.backward()
@@ -318,40 +319,45 @@ def record_agreement(
         dump_json(path, out)
 
 # %% ../nbs/04d_benchmark.ipynb #8ed44fa1
-def slices_from_file(path, context_length:int, batch_size:int, device):
-    "A batch in the way of nanoGPT: a fresh memory map and a stack of slices."
-    tokens = np.memmap(path, dtype=np.uint16, mode='r')
-    starts = torch.randint(len(tokens) - context_length, (batch_size,)).tolist()
-    x, y = (torch.stack([torch.from_numpy(tokens[s+k:s+k+context_length].astype(np.int64)) for s in starts]) for k in (0, 1))
-    if device.type == 'cuda': x, y = (t.pin_memory().to(device, non_blocking=True) for t in (x, y))
-    return x, y
+def batches_from_file(path, cfg:Config, steps:int, device):
+    "Batches in the way of nanoGPT: a fresh memory map and a stack of slices for each."
+    T = cfg.context_length
+    for _ in range(steps):
+        tokens = np.memmap(path, dtype=np.uint16, mode='r')
+        starts = torch.randint(len(tokens) - T, (cfg.batch_size,)).tolist()
+        x, y = (torch.stack([torch.from_numpy(tokens[s+k:s+k+T].astype(np.int64)) for s in starts]) for k in (0, 1))
+        if device.type == 'cuda': x, y = (t.pin_memory().to(device, non_blocking=True) for t in (x, y))
+        yield x, y
+
+def batches_from_table(data:TokenData, cfg:Config, steps:int):
+    "Batches in the way of our step: a row of a table says where the samples begin; on a GPU it knows the number of the row."
+    starts, done = data.starts(cfg.seed, cfg.batch_size, 0, steps), torch.zeros(1, dtype=torch.int64, device=data.device)
+    for step in range(steps):
+        yield data.windows(row(starts, done if data.device.type == 'cuda' else step))
+        if data.device.type == 'cuda': done += 1
 
 def fetch_benchmark(
     cfg:Config,
     n_tokens:int=10_000_000,    # in the file
     rounds:int=7,
-    batches:int=1024            # in a round; our table of starts is made once for so many
+    batches:int=1024            # in a round
 )->dict[str,float]:             # microseconds a batch, the median round; and their ratio
     "How long a batch takes to come, in two ways."
     device, seconds = Setup.of(cfg).device, {'ours': [], 'slices': []}
     tokens = _random_tokens(cfg, n_tokens)
     with TemporaryDirectory() as folder:
-        path = Path(folder)/'tokens.bin'
-        tokens.tofile(path)
+        tokens.tofile(path := Path(folder)/'tokens.bin')
         data = TokenData(tokens, cfg.context_length, device)
-        done = torch.zeros(1, dtype=torch.int64, device=device)
-        ways = {'ours': lambda i: data.batch(cfg.seed, done.add_(1) if device.type == 'cuda' else i, cfg.batch_size),
-                'slices': lambda i: slices_from_file(path, cfg.context_length, cfg.batch_size, device)}
-        for r in range(rounds):
-            for name, fetch in ways.items():
+        for _ in range(rounds):
+            for name, fetched in dict(ours=batches_from_table(data, cfg, batches), slices=batches_from_file(path, cfg, batches, device)).items():
                 _synchronize(device); start = time.perf_counter()
-                for i in range(batches): fetch(r*batches + i)
+                for x, y in fetched: pass
                 _synchronize(device)
                 seconds[name].append((time.perf_counter() - start)/batches)
     out = {name: 1e6*statistics.median(s) for name, s in seconds.items()}
     return out | dict(ratio=statistics.median(b/a for a, b in zip(seconds['ours'], seconds['slices'])))
 
-# %% ../nbs/04d_benchmark.ipynb #9480f31b
+# %% ../nbs/04d_benchmark.ipynb #522811e3
 def ceilings(
     device:torch.device,
     bf16:bool=False,
@@ -372,7 +378,7 @@ def ceilings(
     fastest = min(best(lambda: torch.mm(a, b, out=out)), best(lambda: product(a, b)))        # of the libraries that we use
     return dict(flops=2*n**3/fastest, bytes=8*long.numel()/best(lambda: copy.copy_(long)))
 
-# %% ../nbs/04d_benchmark.ipynb #e3544a37
+# %% ../nbs/04d_benchmark.ipynb #40c4b5a0
 def traffic_ledger(
     cfg:Config,
     bf16:bool=True
@@ -391,7 +397,7 @@ def floor(
     arithmetic = {part: 1e3*f*_step_tokens(cfg)/peak['flops'] for part, f in flops_ledger(cfg.model).items()}
     return arithmetic | {part: 1e3*b/peak['bytes'] for part, b in traffic_ledger(cfg, bf16).items()}
 
-# %% ../nbs/04d_benchmark.ipynb #fdcda527
+# %% ../nbs/04d_benchmark.ipynb #069400b0
 def profile_step(
     cfg:Config,
     folder:Path,            # gets trace.json, for chrome://tracing or ui.perfetto.dev
@@ -418,7 +424,7 @@ def _profile(cfg, folder, steps):
     events = [e for e in p.key_averages() if not cuda or e.device_type == torch.autograd.DeviceType.CUDA]       # not what launched the kernels as well
     return [(e.key, own(e)/steps/1e3, e.count/steps) for e in sorted(events, key=own, reverse=True)]
 
-# %% ../nbs/04d_benchmark.ipynb #87cd5ed0
+# %% ../nbs/04d_benchmark.ipynb #ca8c2c0b
 def run_benchmark(
     cfg:Config,
     folder:Path,            # gets benchmark.json, and trace.json of a profile
@@ -445,7 +451,7 @@ def run_benchmark(
     say(f'\nresults in {folder}')
     return result
 
-# %% ../nbs/04d_benchmark.ipynb #6ccbc86d
+# %% ../nbs/04d_benchmark.ipynb #4e5dcca1
 def variants(cfg:Config)->dict[str,Config]:
     "Half and twice of one thing at a time, where that can be built."
     out, fields = {}, {'samples': ['batch_size'], 'context': ['context_length'], 'width': ['d_model', 'd_ff'], 'blocks': ['num_layers']}
@@ -471,7 +477,7 @@ def scaling(
         out.append(dict(what=what, config=_recorded(changed), flops_per_token=flops, variant=beside[what], itself=beside['itself']))
     return out
 
-# %% ../nbs/04d_benchmark.ipynb #45c39c7e
+# %% ../nbs/04d_benchmark.ipynb #c89bedfa
 def measure(
     folder:Path,            # gets ceilings.json, benchmark.json, ladder.json, scaling.json, profile.json and trace.json
     cfg:Config,
@@ -489,7 +495,7 @@ def measure(
     write('scaling', dict(environment=environment(setup), variants=scaling(cfg, say=say, **dict(rounds=3) | kwargs)))
     write('profile', dict(environment=environment(setup), kernels=profile_step(cfg, folder, rows=None)))
 
-# %% ../nbs/04d_benchmark.ipynb #baa732ba
+# %% ../nbs/04d_benchmark.ipynb #b5a9b993
 def main(argv:list[str])->int:      # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
     "The command line of `measure`."
     try:

@@ -366,7 +366,7 @@ class TokenData:
         self.tokens = torch.from_numpy(np.ascontiguousarray(tokens).view(np.int16)).to(device)
         self.context_length, self.device = context_length, self.tokens.device
         self.all_windows = self.tokens.unfold(0, context_length+1, 1)       # [len - T, T+1], a view
-        self.block, self.block_starts, self.negative = None, None, int(tokens.max()) > 0x7FFF
+        self.negative = int(tokens.max()) > 0x7FFF
 
     def __len__(self): return len(self.tokens)
 
@@ -374,26 +374,28 @@ class TokenData:
         "Inputs and targets `[B, T]` (int64) of the windows that begin at `starts` `[B]`."
         both = self.all_windows.index_select(0, starts).long()      # [B, T+1]
         if self.negative: both &= 0xFFFF
-        return both[:,:-1], both[:,1:]
+        return both.narrow(1, 0, self.context_length), both.narrow(1, 1, self.context_length)
 
 # %% ../nbs/01_data.ipynb #83d923ec
 @patch
 def batch(self:TokenData,
     seed:int,           # of the run
-    step:int|torch.Tensor,  # number of the step, from 0; a tensor [1] stays on the device
+    step:int,           # from 0
     batch_size:int      # samples B
 )->tuple[torch.Tensor,torch.Tensor]:    # inputs and targets, int64 [B, T]
     "The batch of a step: the same for the same arguments, whatever came before."
-    return self.windows(self.starts(seed, step, batch_size))
+    return self.windows(self.starts(seed, batch_size, step, step+1)[0])
 
 @patch
-def starts(self:TokenData, seed, step, batch_size)->torch.Tensor:
-    "Where the samples of a step begin, int64 [B]. For a step known to the host they come from a table of many steps, made when it is needed."
-    offsets = lambda step, many: sample_offsets(seed, step*batch_size + torch.arange(many*batch_size, device=self.device), len(self)-self.context_length)
-    if isinstance(step, torch.Tensor): return offsets(step, 1)
-    block = seed, step//1024, batch_size
-    if self.block != block: self.block, self.block_starts = block, offsets(step//1024*1024, 1024).view(1024, batch_size)
-    return self.block_starts[step % 1024]
+def starts(self:TokenData,
+    seed:int,           # of the run
+    batch_size:int,     # samples B
+    begin:int,          # the first of some steps
+    end:int             # the step after the last one
+)->torch.Tensor:        # int64 [end - begin, B]
+    "Where the samples of some steps begin; a table for a whole run saves asking anew at each step."
+    k = torch.arange(begin*batch_size, end*batch_size, device=self.device).view(-1, batch_size)
+    return sample_offsets(seed, k, len(self) - self.context_length)
 
 # %% ../nbs/01_data.ipynb #3f18ee42
 @patch

@@ -74,7 +74,7 @@ def surprise(logits:Tensor, targets:Tensor, scale:float=1.)->Tensor:
     fast = surprise_in_place if logits.device.type == 'cpu' else surprise_triton if logits.is_cuda and triton else surprise_plain
     return fast(logits, targets, scale)
 
-# %% ../nbs/03a_kernels.ipynb #991017e3
+# %% ../nbs/03a_kernels.ipynb #03ea299a
 def _linear(x, w): return torch.ops.mkldnn._linear_pointwise(x, w, None, 'none', [], '')
 
 @torch.library.custom_op('owt_transformer::onednn', mutates_args=())        # torch.compile takes it as it is, and needs its shape alone
@@ -107,7 +107,7 @@ def outer_product(
     if not _suits_onednn(x): return g.T @ x
     return _onednn_outer(x, g).T if g.shape[1] > x.shape[1] else _onednn_outer(g, x)
 
-# %% ../nbs/03a_kernels.ipynb #27a516bc
+# %% ../nbs/03a_kernels.ipynb #7f986d62
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, w):
@@ -132,7 +132,7 @@ def quicken(
         if m.out_features > m.in_features: m.weight.data = m.weight.data.T.contiguous().T
     return model
 
-# %% ../nbs/03a_kernels.ipynb #3a2d9269
+# %% ../nbs/03a_kernels.ipynb #94ab473b
 class _HeadCrossEntropy(torch.autograd.Function):
     "Loss and gradients of a linear head, a chunk of tokens at a time."
     @staticmethod
@@ -167,7 +167,7 @@ def head_cross_entropy(
     "`cross_entropy(hidden @ weight.T, targets)` in little memory."
     return _HeadCrossEntropy.apply(hidden.flatten(0, -2), weight, targets.flatten(), chunk, fp8, share)
 
-# %% ../nbs/03a_kernels.ipynb #cd4ff57b
+# %% ../nbs/03a_kernels.ipynb #8baa0cc5
 def product_fp8(x:Tensor, w:Tensor)->Tensor:
     "`product` with both factors rounded to eight bits (e4m3), each scaled as a whole; the result is bfloat16."
     (x8, sx), (w8, sw) = (_round_fp8(t) for t in (x, w))
@@ -177,7 +177,7 @@ def _round_fp8(t):
     scale = t.abs().amax().float().clamp(min=1e-12)/448
     return (t/scale).to(torch.float8_e4m3fn), scale
 
-# %% ../nbs/03a_kernels.ipynb #0d56e073
+# %% ../nbs/03a_kernels.ipynb #0ddafbad
 def adamw_pass_plain(
     w:Tensor,           # weights, float32; changed in place, as the next two
     m:Tensor,           # mean gradient
@@ -197,7 +197,7 @@ def adamw_pass_plain(
     w.mul_(1 - lr*weight_decay).sub_(lr * (m/c1) / ((v/c2).sqrt() + eps))
     if copy is not None: copy.copy_(w)
 
-# %% ../nbs/03a_kernels.ipynb #744ac9e5
+# %% ../nbs/03a_kernels.ipynb #6cc54fe5
 if triton:
     @triton.jit
     def _adamw_kernel(w, m, v, g, now, copy, n, b1, b2, eps, decay, BLOCK:tl.constexpr, COPY:tl.constexpr):
@@ -229,7 +229,7 @@ def adamw_pass(w, m, v, g, now, betas, eps, weight_decay, copy=None):
     adamw = adamw_pass_triton if triton and w.is_cuda else adamw_pass_plain
     adamw(w, m, v, g, now, betas, eps, weight_decay, copy)
 
-# %% ../nbs/03a_kernels.ipynb #41440251
+# %% ../nbs/03a_kernels.ipynb #fc24a99c
 def keep_memory()->bool:            # was it possible?
     "Let this process keep memory that it has freed, in large pages; call it before torch makes its first tensor. For training on a CPU, with the GNU C library."
     M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4           # names and numbers in malloc.h

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['pick_device', 'Setup', 'in_turn', 'device_name', 'commit', 'environment', 'train_step', 'PlainStep', 'Loss',
-           'working_copy', 'schedule_table', 'ready_optimizer', 'part_size', 'Step']
+           'working_copy', 'schedule_table', 'row', 'ready_optimizer', 'part_size', 'Step']
 
 # %% ../nbs/04c_step.ipynb #5711f7ec
 import contextlib, gc, os, platform, shutil, subprocess, warnings
@@ -202,6 +202,14 @@ def schedule_table(cfg:Config, device='cpu')->Tensor:
     "Learning rate, `1 - beta1**t` and `1 - beta2**t` of each step, float32 [max_iters, 3]."
     return torch.tensor([(cfg.lr(t-1), 1 - cfg.beta1**t, 1 - cfg.beta2**t) for t in range(1, cfg.max_iters+1)], device=device)
 
+def row(
+    table:Tensor,       # [N, ...]
+    number:int|Tensor   # int64 [1] on the same device, which is not asked for its value
+)->Tensor:              # [...]
+    "A row of a table; beyond the end the last one, for warm-up may pass the last step."
+    if isinstance(number, int): return table[min(number, len(table)-1)]
+    return table.index_select(0, number.clamp(max=len(table)-1))[0]
+
 # %% ../nbs/04c_step.ipynb #53f4176a
 def ready_optimizer(optimizer:torch.optim.Optimizer):
     "Running means for every weight of torch's AdamW, laid out as the weight is; those that are there keep their values."
@@ -238,7 +246,9 @@ class Step:
         self.samples = cfg.batch_size//setup.world                              # samples of this process
         self.part = part_size(self.samples, cfg.context_length, device, cfg.accumulate)
         self.done = torch.tensor([state.step], device=device)                   # what changes from step to step
-        self.norm, self.now, self.schedule = torch.zeros((), device=device), torch.zeros(4, device=device), schedule_table(cfg, device)
+        self.norm, self.now = torch.zeros((), device=device), torch.zeros(4, device=device)
+        self.schedule, starts = schedule_table(cfg, device), data.starts(cfg.seed, cfg.batch_size, 0, cfg.max_iters)
+        self.starts = starts.narrow(1, setup.rank*self.samples, self.samples)   # our share of each batch
         self.ready_model()
         ready_optimizer(state.optimizer)
         self.warm_up(graph)
@@ -308,11 +318,9 @@ def record(self:Step):
 @patch
 def gradients(self:Step):
     "Forward and backward, part by part."
-    c, parts = self.cfg, self.samples//self.part
-    step = self.done if self.setup.device.type == 'cuda' else self.state.step               # a graph cannot ask the host
-    x, y = self.data.batch(c.seed, step, c.batch_size)                                      # [B, T]
-    x, y = (t.narrow(0, self.setup.rank*self.samples, self.samples).split(self.part) for t in (x, y))
-    for i, (part_x, part_y) in enumerate(zip(x, y)):
+    parts, number = self.samples//self.part, self.done if self.setup.device.type == 'cuda' else self.state.step     # a graph cannot ask the host
+    x, y = self.data.windows(row(self.starts, number))                                      # [B, T]
+    for i, (part_x, part_y) in enumerate(zip(x.split(self.part), y.split(self.part))):
         more_to_come = self.setup.world > 1 and i < parts-1                                 # no talk between processes yet
         with self.loss.no_sync() if more_to_come else contextlib.nullcontext():
             loss = self.loss(part_x, part_y, 1/parts)
@@ -337,7 +345,7 @@ def update_in_one_pass(self:Step):
     "With `adamw_pass`; the number of the step stays on the device."
     optimizer, twin = self.state.optimizer, dict(self.pairs)
     self.norm.copy_(torch.stack(torch._foreach_norm([q.grad for q in twin.values()], 2, torch.float32)).norm())
-    self.now[:3] = self.schedule.index_select(0, self.done.clamp(max=len(self.schedule)-1))[0]      # warm-up may pass the last step
+    self.now[:3] = row(self.schedule, self.done)
     self.now[3] = (self.cfg.grad_clip/(self.norm + 1e-6)).clamp(max=1)
     for group in optimizer.param_groups:
         for p in group['params']:
