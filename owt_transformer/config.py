@@ -171,7 +171,7 @@ def _parser():
     p.add_argument('--output-dir', default='runs', metavar='DIR', help='where result folders are made (default: runs)')
     p.add_argument('--resume', action='store_true', default=False, help='go on with a run that was interrupted')
     p.add_argument('--benchmark', action='store_true', default=False, help='do not train but time a step (of owt, unless --config says otherwise)')
-    p.add_argument('--compare', action='store_true', default=False, help="time it beside a Llama of the transformers library with torch's AdamW, plain and compiled")
+    p.add_argument('--compare', action='store_true', default=False, help="time it beside the Llama of transformers, and of litgpt where it is installed, with torch's AdamW, plain and compiled")
     p.add_argument('--profile', action='store_true', default=False, help='time it kernel by kernel, and write a trace')
     return p
 

@@ -58,9 +58,9 @@ def surprise_triton(logits:Tensor, targets:Tensor, scale:float=1., block:int=819
 
 # %% ../nbs/03a_kernels.ipynb #cb36198f
 def surprise_in_place(logits:Tensor, targets:Tensor, scale:float=1.)->Tensor:
-    "`surprise_plain` without copies of more than 32 rows."
-    nats = []
-    for rows, y in zip(logits.split(32), targets[:,None].split(32)):    # [n, V], [n, 1]
+    "`surprise_plain` without copies of more than about a million logits."
+    nats, n = [], max(1, 2**20//logits.shape[1])
+    for rows, y in zip(logits.split(n), targets[:,None].split(n)):      # [n, V], [n, 1]
         z = rows.float()                                                # of float32: the rows themselves
         right, top = z.gather(-1, y), z.amax(-1, keepdim=True)
         total = z.sub_(top).exp_().sum(-1, keepdim=True)
@@ -90,21 +90,23 @@ def _(a, b): return a.new_empty(a.shape[1], b.shape[1])
 _ONEDNN = (torch.backends.cpu.get_cpu_capability().startswith('AVX512')
            and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, '_linear_pointwise'))
 
-def _suits_onednn(x): return _ONEDNN and x.device.type == 'cpu' and x.dtype == torch.float32
+_LARGE = 2**18          # entries of a matrix from which on it is worth it
+
+def _suits_onednn(x, entries): return _ONEDNN and entries >= _LARGE and x.device.type == 'cpu' and x.dtype == torch.float32
 
 def product(
     x:Tensor,           # [..., K]
     w:Tensor            # [M, K]
 )->Tensor:              # [..., M]
-    "`x @ w.T`, by oneDNN on a CPU with AVX-512. It has no gradient of its own."
-    return _onednn(x, w) if _suits_onednn(x) else x @ w.T
+    "`x @ w.T`, by oneDNN on a CPU with AVX-512 if `w` is large. It has no gradient of its own."
+    return _onednn(x, w) if _suits_onednn(x, w.numel()) else x @ w.T
 
 def outer_product(
     g:Tensor,           # [N, M]
     x:Tensor            # [N, K]
 )->Tensor:              # [M, K]; laid out with the longer side last where oneDNN is used
-    "`g.T @ x`, the gradient of a weight matrix, by oneDNN on a CPU with AVX-512."
-    if not _suits_onednn(x): return g.T @ x
+    "`g.T @ x`, the gradient of a weight matrix, by oneDNN on a CPU with AVX-512 if it is large."
+    if not _suits_onednn(g, g.shape[1]*x.shape[1]): return g.T @ x
     return _onednn_outer(x, g).T if g.shape[1] > x.shape[1] else _onednn_outer(g, x)
 
 # %% ../nbs/03a_kernels.ipynb #7f986d62
@@ -120,14 +122,14 @@ class _Linear(torch.autograd.Function):
 
 class Linear(nn.Linear):
     "`nn.Linear`, without a bias through `product` and `outer_product`."
-    def forward(self, x): return _Linear.apply(x, self.weight) if self.bias is None and _suits_onednn(x) else super().forward(x)
+    def forward(self, x): return _Linear.apply(x, self.weight) if self.bias is None and _suits_onednn(x, self.weight.numel()) else super().forward(x)
 
 def quicken(
     model:nn.Module     # linear layers with a bias are left alone
 )->nn.Module:           # the same model
-    "Make the linear layers of a model fast on this CPU; does nothing elsewhere."
+    "Make the large linear layers of a model fast on this CPU; does nothing elsewhere."
     for m in model.modules():
-        if type(m) is not nn.Linear or m.bias is not None or not _suits_onednn(m.weight): continue
+        if type(m) is not nn.Linear or m.bias is not None or not _suits_onednn(m.weight, m.weight.numel()): continue
         m.__class__ = Linear
         if m.out_features > m.in_features: m.weight.data = m.weight.data.T.contiguous().T
     return model

@@ -500,10 +500,10 @@ def main(
             gc.collect()                                # nothing may hold on to the group any more
             dist.destroy_process_group()
 
-def _message(e):
+def _message(e, place='--output-dir or --data-dir'):
     "What went wrong, and the remedy."
     if isinstance(e, torch.OutOfMemoryError): return 'the device has too little memory: choose a smaller --batch-size, or take it in parts with --accumulate'
-    if isinstance(e, OSError): return f'{e}: ' + ('free some space' if e.errno == errno.ENOSPC else 'choose another --output-dir or --data-dir')
+    if isinstance(e, OSError): return f'{e}: ' + ('free some space' if e.errno == errno.ENOSPC else f'choose another {place}')
     return str(e)
 
 # %% ../nbs/04_train.ipynb #3015da29
