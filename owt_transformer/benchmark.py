@@ -12,6 +12,7 @@ __all__ = ['CONTENDERS', 'LADDER', 'Ours', 'Theirs', 'TransformersLlama', 'LitGP
 import contextlib, importlib.util, itertools, multiprocessing, os, statistics, sys, time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import numpy as np, torch
@@ -70,7 +71,7 @@ class Theirs:
 
     def __call__(self)->torch.Tensor:       # the running sum of the losses itself, on the device; one may zero it
         "One step of training."
-        x, y = self.data.windows(self.starts[self.done % len(self.starts)])
+        x, y = self.data.windows(row(self.starts, self.done))
         with self.setup.precision(): logits = self.logits(x)
         loss = self.loss(logits, y)
         loss.backward()
@@ -109,12 +110,13 @@ class LitGPT(Theirs):
         copy_weights_hf_llama(config, {}, theirs, weights)
         model = GPT(config)
         model.load_state_dict(theirs)
+        if c.tie_embeddings: model.lm_head.weight = model.transformer.wte.weight
         return model
 
     def logits(self, x): return self.model(x)
     def loss(self, logits, y):
         from litgpt.utils import chunked_cross_entropy
-        return chunked_cross_entropy(logits, y)
+        return chunked_cross_entropy(logits.float(), y)         # as its own mixed precision does
 
 # %% ../nbs/04d_benchmark.ipynb #9a1dd7f4
 CONTENDERS = {          # name -> class, changes of the configuration, keywords of the class
@@ -159,13 +161,13 @@ def make_contender(
     kind, cfg, kwargs = _recipe(name, cfg)
     return kind(cfg, tokens, **kwargs)
 
-def line_up(setup:Setup)->list[str]:
-    "Who competes on a device in a precision."
-    suits = {'ours, not compiled': setup.compile, 'ours, additions in any order': setup.device.type == 'cuda', 'transformers, float32': setup.bf16,
-             'litgpt': _installed('litgpt'), 'litgpt, compiled': _installed('litgpt')}
-    return [n for n in CONTENDERS if suits.get(n, True)]
-
-def _installed(library): return importlib.util.find_spec(library) is not None
+def line_up(
+    setup:Setup,
+    library:str='transformers'      # or litgpt
+)->list[str]:
+    "Who competes on a device in a precision: ours, and those of a library."
+    suits = {'ours, not compiled': setup.compile, 'ours, additions in any order': setup.device.type == 'cuda', 'transformers, float32': setup.bf16}
+    return [n for n in CONTENDERS if n.startswith(('ours', library)) and suits.get(n, True)]
 
 def rungs(setup:Setup)->list[str]:
     "The changes that mean something on a device in a precision."
@@ -290,7 +292,8 @@ def benchmark(
 )->dict:                                # 'environment', 'config' and 'contenders': name -> figures
     "Time contenders with the same configuration."
     figures = compete({n: (n, cfg) for n in names}, say=say, **kwargs)
-    return dict(environment=environment(Setup.of(cfg)), config=_recorded(cfg), contenders=figures)
+    libraries = {n.partition(',')[0] for n in names} & {'transformers', 'litgpt'}
+    return dict(environment=environment(Setup.of(cfg)) | {l: version(l) for l in sorted(libraries)}, config=_recorded(cfg), contenders=figures)
 
 def _recorded(cfg):
     "The fields of a configuration that a speed depends on."
@@ -309,7 +312,7 @@ def ratio(
 def benchmark_table(
     result:dict     # of `benchmark`
 )->str:             # Markdown
-    "A table; its last columns say how many times as fast each is as those of others: the median over the rounds of the ratio in each."
+    "A table; its last columns say how many times as fast each is as each rival: the median over the rounds of the ratio in a round."
     them = [n for n in result['contenders'] if n.startswith(('transformers', 'litgpt'))]
     rows = [['', 'tokens/s', 'ms a step (fastest to slowest)', 'peak memory', 'MFU', *(f'÷ {n}' for n in them)]]
     for name, r in result['contenders'].items():
@@ -369,7 +372,7 @@ def batches_from_file(path, cfg:Config, steps:int, device):
         yield x, y
 
 def batches_from_table(data:TokenData, cfg:Config, steps:int):
-    "Batches in the way of our step: a row of a table says where the samples begin; on a GPU it knows the number of the row."
+    "Batches in the way of our step: a row of a table says where the samples begin; on a GPU the number of the step is there too."
     starts, done = data.starts(cfg.seed, cfg.batch_size, 0, steps), torch.zeros(1, dtype=torch.int64, device=data.device)
     for step in range(steps):
         yield data.windows(row(starts, done if data.device.type == 'cuda' else step))
@@ -467,18 +470,18 @@ def _profile(cfg, folder, steps):
 def run_benchmark(
     cfg:Config,
     folder:Path,            # gets benchmark.json, and trace.json of a profile
-    compare:bool=False,     # against `transformers`
+    compare:str='',         # beside a library: transformers or litgpt
     profile:bool=False,     # kernel by kernel
     say=print,
     **kwargs                # of `compete`
 )->dict:                    # what benchmark.json holds
     "Benchmark one configuration, print the table and write it down."
-    if compare and not _installed('transformers'):
-        raise InputError('--compare needs the transformers library: pip install transformers, or leave --compare out')
+    if compare and importlib.util.find_spec(compare) is None:
+        raise InputError(f'--compare {compare} needs the library {compare}: pip install {compare}, or leave --compare out')
     setup = Setup.of(cfg)
     here = environment(setup)
     say(f"{here['device']}, {here['precision']}, batch {cfg.batch_size} x {cfg.context_length}, vocabulary {cfg.vocab_size:,}")
-    result = benchmark(cfg, line_up(setup) if compare else ['ours'], say=say, **kwargs)
+    result = benchmark(cfg, line_up(setup, compare) if compare else ['ours'], say=say, **kwargs)
     say('\n' + benchmark_table(result))
     if compare:
         result['fetch'] = fetch_benchmark(cfg)
@@ -528,7 +531,7 @@ def measure(
     folder.mkdir(parents=True, exist_ok=True)           # if that fails, it should fail at once
     def write(name, content): dump_json(folder/f'{name}.json', content)
     write('ceilings', dict(environment=environment(setup), **ceilings(setup.device, setup.bf16)))
-    run_benchmark(cfg, folder, compare=True, say=say, **kwargs)
+    run_benchmark(cfg, folder, compare='transformers', say=say, **kwargs)
     result = benchmark(cfg, rungs(setup), say=say, **kwargs)
     say('\n' + benchmark_table(result)); write('ladder', result)
     write('scaling', dict(environment=environment(setup), variants=scaling(cfg, say=say, **dict(rounds=3) | kwargs)))

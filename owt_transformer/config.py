@@ -162,7 +162,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message): raise InputError(message[0].lower() + message[1:] + ': see --help')
 
 def _parser():
-    usage = 'python -m owt_transformer.train [--config PRESET|FILE.json] [--name NAME] [--output-dir DIR] [--resume] [--benchmark [--compare] [--profile]] [--FIELD VALUE ...]'
+    usage = 'python -m owt_transformer.train [--config PRESET|FILE.json] [--name NAME] [--output-dir DIR] [--resume] [--benchmark [--compare [LIBRARY]] [--profile]] [--FIELD VALUE ...]'
     p = _Parser(prog='python -m owt_transformer.train', usage=usage, allow_abbrev=False, argument_default=argparse.SUPPRESS,
                 description='Train the same small Transformer on one corpus or several, and compare. Without options: the whole experiment in small.')
     p.add_argument('--config', default=None, metavar='PRESET|FILE.json',
@@ -171,7 +171,8 @@ def _parser():
     p.add_argument('--output-dir', default='runs', metavar='DIR', help='where result folders are made (default: runs)')
     p.add_argument('--resume', action='store_true', default=False, help='go on with a run that was interrupted')
     p.add_argument('--benchmark', action='store_true', default=False, help='do not train but time a step (of owt, unless --config says otherwise)')
-    p.add_argument('--compare', action='store_true', default=False, help="time it beside the Llama of transformers, and of litgpt where it is installed, with torch's AdamW, plain and compiled")
+    p.add_argument('--compare', nargs='?', const='transformers', default='', choices=('transformers', 'litgpt'), metavar='LIBRARY',
+                   help="time it beside the Llama of another library, transformers (if none is named) or litgpt, with torch's AdamW, plain and compiled")
     p.add_argument('--profile', action='store_true', default=False, help='time it kernel by kernel, and write a trace')
     return p
 
@@ -198,7 +199,7 @@ class Args:
     output_dir:Path         # where the folder is made
     resume:bool             # go on with what is there
     benchmark:bool=False    # time a step instead of training
-    compare:bool=False      # beside others
+    compare:str=''          # beside which library
     profile:bool=False      # kernel by kernel
 
 def parse_args(
@@ -207,7 +208,7 @@ def parse_args(
     "Read the command line; mistakes are `InputError`s."
     given = vars(_parse_known(argv))
     config, name, out, resume, benchmark, compare, profile = (given.pop(k, None) for k in ('config', 'name', 'output_dir', 'resume', 'benchmark', 'compare', 'profile'))
-    benchmark = benchmark or compare or profile
+    benchmark = benchmark or bool(compare) or profile
     saved = Path(out)/(name or '')/'config.json'
     if resume and name and config is None and saved.is_file(): config = str(saved)
     config = config or ('owt' if benchmark else 'demo')

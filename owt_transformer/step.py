@@ -247,8 +247,8 @@ class Step:
         self.part = part_size(self.samples, cfg.context_length, device, cfg.accumulate)
         self.done = torch.tensor([state.step], device=device)                   # what changes from step to step
         self.norm, self.now = torch.zeros((), device=device), torch.zeros(4, device=device)
-        self.schedule, starts = schedule_table(cfg, device), data.starts(cfg.seed, cfg.batch_size, 0, cfg.max_iters)
-        self.starts = starts.narrow(1, setup.rank*self.samples, self.samples)   # our share of each batch
+        self.schedule, starts = schedule_table(cfg, device), data.starts(cfg.seed, cfg.batch_size, 0, cfg.max_iters)    # 8 bytes a sample
+        self.starts = starts.narrow(1, setup.rank*self.samples, self.samples).contiguous()      # our share of each batch
         self.ready_model()
         ready_optimizer(state.optimizer)
         self.warm_up(graph)
