@@ -493,7 +493,7 @@ def run_benchmark(
     say(f'\nresults in {folder}')
     return result
 
-# %% ../nbs/04d_benchmark.ipynb #008fce78
+# %% ../nbs/04d_benchmark.ipynb #7613693d
 def variants(cfg:Config)->dict[str,Config]:
     "Half and twice of one thing at a time, where that can be built."
     out, fields = {}, {'samples': ['batch_size'], 'context': ['context_length'], 'width': ['d_model', 'd_ff'], 'blocks': ['num_layers']}
@@ -519,7 +519,7 @@ def scaling(
         out.append(dict(what=what, config=_recorded(changed), flops_per_token=flops, variant=beside[what], itself=beside['itself']))
     return out
 
-# %% ../nbs/04d_benchmark.ipynb #bb46a3b6
+# %% ../nbs/04d_benchmark.ipynb #70f78f44
 def measure(
     folder:Path,            # gets ceilings.json, benchmark.json, ladder.json, scaling.json, profile.json and trace.json
     cfg:Config,
@@ -537,7 +537,7 @@ def measure(
     write('scaling', dict(environment=environment(setup), variants=scaling(cfg, say=say, **dict(rounds=3) | kwargs)))
     write('profile', dict(environment=environment(setup), kernels=profile_step(cfg, folder, rows=None)))
 
-# %% ../nbs/04d_benchmark.ipynb #47740fc7
+# %% ../nbs/04d_benchmark.ipynb #5d38674a
 def main(argv:list[str])->int:      # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
     "The command line of `measure`."
     try:
