@@ -163,13 +163,13 @@ def charts():
     web, stories = [2.2 + 3/i for i in range(1, 21)], [.8 + 3/i**1.2 for i in range(1, 21)]
     line = LineChart([Series('web text', x, web, '#D55E00', [v*.96 for v in web], [v*1.04 for v in web]), Series('children\'s stories', x, stories, '#0072B2'),
                       Series('stories, small vocabulary', x[::2], [v + .15 for v in stories[::2]], '#009E73', dash='6 3')],
-                     'Web text stays harder, however long a model reads', 'tokens trained on', 'validation loss (bits a byte)', source='made up for this test', lines={'entropy of the stories': .79})
+                     'Web text stays harder, however long a model reads', 'tokens trained on', 'validation loss (bits per byte)', source='made up for this test', lines={'entropy of the stories': .79})
     crowd = LineChart([Series(f'run {k} with a name as long as they come', [10**k for k in range(1, 8)], [2 + k/100 + 5/j for j in range(1, 8)], c)
                        for k, c in enumerate(['#0072B2', '#D55E00', '#009E73', '#CC79A7', 'crimson', 'gray'])], 'A crowd', 'floating-point operations', 'loss', log_x=True, log_y=True)
     bar = BarChart(['after a space', 'without a space', 'capitalised', 'punctuation and other marks that have no letters', 'number', 'end of text'],
                    [('web text', [.52, .31, .22, .1, .05, 0], '#D55E00', [.5, .3, .2, .09, .04, 0], [.55, .33, .25, .11, .06, 0]), ('children\'s stories', [.2, .1, .06, .05, .001, .02], '#0072B2')],
-                   'Words carry most of the loss', 'bits a byte spent on tokens of this kind', source='made up for this test')
-    change = BarChart(['longer context', 'no warm-up', 'WIDER VOCABULARY WWWW'], [('change', [-.12, .31, -.004], '#0072B2')], 'What each change does', 'change of the loss (nats a token)')
+                   'Words carry most of the loss', 'bits per byte spent on tokens of this kind', source='made up for this test')
+    change = BarChart(['longer context', 'no warm-up', 'WIDER VOCABULARY WWWW'], [('change', [-.12, .31, -.004], '#0072B2')], 'What each change does', 'change of the loss (nats per token)')
     return [line, bar, crowd, change, line]
 
 PAGE = """<!doctype html><html lang="en"{theme}><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Charts</title>

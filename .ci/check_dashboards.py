@@ -211,7 +211,7 @@ def check_runs(page, report, shot):
         shot(area, 'runs')
     with report.check('another measure, when chosen, is drawn'):
         box = area.locator('select:not([multiple])').nth(1)
-        changes(page, area, lambda: box.select_option(label='training loss (nats a token)'), 'Training loss of recorded runs')
+        changes(page, area, lambda: box.select_option(label='training loss (nats per token)'), 'Training loss of recorded runs')
     with report.check('the slider for smoothing, moved by keyboard, smooths'):
         before = lines(area)
         changes(page, area, lambda: press(page, area, 'smoothing', 'PageUp', 16), 'smoothed by')

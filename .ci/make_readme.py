@@ -1,34 +1,40 @@
-"""Make README.md from nbs/index.ipynb: python .ci/make_readme.py
-
-Through Quarto (nbdev_readme) where it is installed, else through nbconvert. Links to notebooks are made to work from the top folder.
-"""
-import re, shutil, subprocess
+"""Make README.md and its picture from nbs/index.ipynb: python .ci/make_readme.py"""
+import contextlib, re
 from pathlib import Path
+import nbformat
+from nbconvert import MarkdownExporter
 
 top = Path(__file__).parent.parent
+picture = 'nbs/images/predictors.png'
+
+def read(): return nbformat.read(top/'nbs'/'index.ipynb', as_version=4)
 
 def convert():
-    "README's text, by nbconvert: prose and outputs, without the code and without hidden cells."
-    import nbformat
-    from nbconvert import MarkdownExporter
-    nb = nbformat.read(top/'nbs'/'index.ipynb', as_version=4)
+    "README's text: prose and outputs, without the code and without hidden cells. Links work from the top folder."
+    nb = read()
     nb.cells = [c for c in nb.cells if not c.source.startswith('#| hide')]
-    for c in nb.cells:      # pictures are for the site
-        if c.cell_type == 'code': c.outputs = [o for o in c.outputs if 'text/markdown' in o.get('data', {})]
+    for c in nb.cells:
+        if c.cell_type != 'code': continue
+        if 'chart' in c.source: c.outputs = [nbformat.v4.new_output('display_data', {'text/markdown': f'![The same predictors on two kinds of text]({picture})'})]
+        c.outputs = [o for o in c.outputs if 'text/markdown' in o.get('data', {})]
     text, _ = MarkdownExporter(exclude_input=True).from_notebook_node(nb)
+    text = re.sub(r'\]\((\w[\w/]*\.ipynb)\)', r'](nbs/\1)', text)
     return re.sub(r'\n{3,}', '\n\n', text).strip() + '\n'
 
-def fix_links(text):
-    "Notebooks lie in nbs/ when seen from the top folder."
-    return re.sub(r'\]\((\w[\w/]*\.ipynb)\)', r'](nbs/\1)', text)
+def draw():
+    "The chart of the page as a picture, for GitHub runs no scripts."
+    from owt_transformer.charts import static_figure
+    made = {}
+    with contextlib.chdir(top/'nbs'):
+        for c in read().cells:
+            if c.cell_type == 'code' and 'chart' not in made: exec(c.source, made)
+    (top/picture).parent.mkdir(exist_ok=True)
+    static_figure(made['chart']).savefig(top/picture, dpi=120)
 
 def words(text):
     "What two renderings must share: words and numbers, whatever the spacing and the drawing of tables."
     return re.findall(r'\w+', text)
 
 if __name__ == '__main__':
-    if shutil.which('quarto'):
-        subprocess.run(['nbdev_readme'], cwd=top, check=True)
-        text = (top/'README.md').read_text(encoding='utf-8')
-    else: text = convert()
-    (top/'README.md').write_text(fix_links(text), encoding='utf-8')
+    (top/'README.md').write_text(convert(), encoding='utf-8')
+    draw()

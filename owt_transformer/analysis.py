@@ -50,7 +50,7 @@ def plot_against(
     x:str='tokens',                 # a key of `AXES`
     y:str='valid_bits_per_byte',    # a column of the metrics
     ax=None,                        # axes to draw into; default: a new figure
-    label:str='bits a byte'         # unit of `y`
+    label:str='bits per byte'         # unit of `y`
 ):
     "Validation curves of runs: thin for each seed, the name once for each corpus."
     ax = ax or Figure(figsize=(5, 3.4), layout='constrained').subplots()
@@ -67,19 +67,19 @@ def plot_against(
 
 # %% ../nbs/05_analysis.ipynb #9da62de7
 def gap(
-    hard:tuple[float,float],    # (nats a token, bytes a token) of the harder corpus
+    hard:tuple[float,float],    # (nats per token, bytes per token) of the harder corpus
     easy:tuple[float,float]     # the same of the easier one
-)->dict:                        # ratios of loss, of bits a byte, of bytes a token; shares of the gap, which add up to 1
+)->dict:                        # ratios of loss, of bits per byte, of bytes per token; shares of the gap, which add up to 1
     "Split a ratio of losses into text and length of tokens."
     if hard[0] == easy[0]: raise InputError(f'the losses are equal ({hard[0]}): there is no gap to split, so give two different runs')
     loss, length = hard[0]/easy[0], hard[1]/easy[1]
     text = loss/length
     return dict(loss=loss, text=text, length=length, text_share=math.log(text)/math.log(loss), length_share=math.log(length)/math.log(loss))
 
-# %% ../nbs/05_analysis.ipynb #550b822e
-CITED = {'owt': (4.02, 4.371), 'tinystories': (1.395, 4.119)}      # nats and bytes a token of the full experiment, as write-ups of Stanford's CS336, assignment 1, report them
+# %% ../nbs/05_analysis.ipynb #562f6512
+CITED = {'owt': (4.02, 4.371), 'tinystories': (1.395, 4.119)}      # nats and bytes per token of the full experiment, as write-ups of Stanford's CS336, assignment 1, report them
 
-# %% ../nbs/05_analysis.ipynb #3fe512fd
+# %% ../nbs/05_analysis.ipynb #fd85afec
 def split_gap(
     loss:dict   # (text, tokenizer) -> loss, for two texts and the two tokenizers of the same names; the harder first
 )->dict:        # factors: of the text, of the tokenizer, of both; share of the text in logarithms
@@ -89,7 +89,7 @@ def split_gap(
     tokenizer = math.sqrt(loss[a,a]/loss[a,b] * loss[b,a]/loss[b,b])
     return dict(text=text, tokenizer=tokenizer, both=text*tokenizer, text_share=math.log(text)/math.log(text*tokenizer))
 
-# %% ../nbs/05_analysis.ipynb #49f8b517
+# %% ../nbs/05_analysis.ipynb #3c559809
 @dataclass
 class PowerLaw:
     "What no training removes and what it does: loss(n) = floor + scale * n**-exponent."
@@ -128,7 +128,7 @@ def bootstrap_law(
     picks = [np.concatenate([rng.choice(s, len(s)) for s in same]) for _ in range(draws)]
     return [fit_power_law(n[p], loss[p]) for p in picks]
 
-# %% ../nbs/05_analysis.ipynb #031a620a
+# %% ../nbs/05_analysis.ipynb #ed870277
 def record_run(
     folder:str|Path,    # of a finished run
     dest:str|Path       # made; what it holds under the same names is replaced

@@ -27,7 +27,7 @@ def token_losses(
 )->dict[str,np.ndarray]:    # for each target: its id, its nats, how many tokens of context it had, whether the likeliest guess was right, its probability
     "Everything about each prediction of a model."
     parts = []
-    for x, y in data.covering(batch_size):
+    for x, y in data.eval_batches(batch_size):
         logp = model(x).float().log_softmax(-1)                             # [B, T, V]
         best, guess = logp.max(-1)
         context = torch.arange(1, x.shape[1]+1, device=x.device).expand_as(x)
@@ -79,7 +79,7 @@ def by_group(
     groups:np.ndarray,      # number of its group
     sizes:np.ndarray,       # bytes that it stands for
     names:list[str]         # of the groups
-)->list[dict]:              # for each group that occurs: share of tokens, of bytes and of nats, mean nats a token
+)->list[dict]:              # for each group that occurs: share of tokens, of bytes and of nats, mean nats per token
     "Where the loss is spent."
     count, n = lambda w=None: np.bincount(groups, weights=w, minlength=len(names)), len(nats)
     tokens, spent, size = count(), count(nats), count(sizes)
@@ -101,20 +101,20 @@ def costliest(
 
 # %% ../nbs/05a_anatomy.ipynb #652b9d8d
 def context_curve(losses:dict, edges=(1, 2, 3, 5, 9, 17, 33, 65, 129, 257))->dict:
-    "Mean nats a token by the number of tokens read before: lower edges of the bins, counts and means."
+    "Mean nats per token by the number of tokens read before: lower edges of the bins, counts and means."
     return _binned(losses['context'], losses['nats'], [e for e in edges if e <= losses['context'].max()])
 
 def frequency_curve(
     losses:dict,
     train:np.ndarray        # training tokens, to count
 )->dict:
-    "Mean nats a token by how often it occurred in training (bins of a factor of four), with the share of all nats."
+    "Mean nats per token by how often it occurred in training (bins of a factor of four), with the share of all nats."
     counts = np.bincount(train, minlength=losses['id'].max()+1)[losses['id']]
     curve = _binned(counts, losses['nats'], [0] + [4**k for k in range(12) if 4**k <= counts.max()])
     return curve | dict(share=[m*n/losses['nats'].sum() for m,n in zip(curve['mean'], curve['n'])])
 
 def boundary_curve(losses:dict, end_id:int, edges=(1, 2, 3, 5, 9, 17, 33, 65, 129, 257, 513))->dict:
-    "Mean nats a token by its place in its document, the first token being 1 (what comes before the first end of text is left out)."
+    "Mean nats per token by its place in its document, the first token being 1 (what comes before the first end of text is left out)."
     is_end = losses['id'] == end_id
     began = np.maximum.accumulate(np.where(is_end, np.arange(len(is_end))+1, -1))     # where the newest document begins
     began = np.r_[-1, began[:-1]]                                                   # the end belongs to its own
@@ -144,8 +144,8 @@ def bootstrap_bits(
     end_id:int,             # the id that ends a document
     draws:int=2000,
     seed:int=0
-)->tuple[float,float]:      # bits a byte: 2.5% and 97.5% quantile
-    "A 95% interval for bits a byte, from resampled documents."
+)->tuple[float,float]:      # bits per byte: 2.5% and 97.5% quantile
+    "A 95% interval for bits per byte, from resampled documents."
     nats, size = by_document(losses, sizes, end_id)
     rng, bits = np.random.default_rng(seed), []
     for _ in range(draws):
@@ -168,7 +168,7 @@ def bits_on(
     documents:list[str],
     batch_size:int=32,
     whole:bool=True             # False: the documents are cut, so their ends are not charged
-)->dict:                        # bits and bytes a token, tokens, right guesses
+)->dict:                        # bits and bytes per token, tokens, right guesses
     "A model's loss on any documents."
     end = tokenizer.ids[END_OF_TEXT.encode()]
     ids = np.concatenate([np.array([*tokenizer.encode(d), end], dtype=np.uint16) for d in documents])
@@ -188,7 +188,7 @@ def sentence_losses(
     model:Transformer,
     tokenizer:Tokenizer,
     sentence:str            # read as the beginning of a document
-)->dict:                    # its tokens, the nats of each, and bits a byte
+)->dict:                    # its tokens, the nats of each, and bits per byte
     "What a model makes of one sentence."
     ids = torch.tensor([tokenizer.ids[END_OF_TEXT.encode()], *tokenizer.encode(sentence)], device=model.head.weight.device)
     nats, T = [], model.cfg.context_length
@@ -251,7 +251,7 @@ def anatomy(
         sentences=[sentence_losses(model, tokenizer, s) for s in SENTENCES], passages={k: word_bits(model, tokenizer, p) for k, p in PASSAGES.items()})
 
 def _documents(losses, sizes, end):
-    "Bits a byte and length of each document of more than its end."
+    "Bits per byte and length of each document of more than its end."
     nats, size = by_document(losses, sizes, end)
     keep = size > 0
     return dict(bits_per_byte=(nats[keep]/size[keep]/math.log(2)).round(4).tolist(), bytes=size[keep].astype(int).tolist())

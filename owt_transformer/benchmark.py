@@ -267,7 +267,7 @@ def compete(
                     except InputError as e:
                         if len(there) == 1: raise
                         say(str(e)); del there[label], seconds[label]
-                say(f'round {r} of {rounds}: ' + ', '.join(f'{l} {_step_tokens(contenders[l][1])/s[-1]:,.0f}' for l, s in seconds.items()) + ' tokens a second')
+                say(f'round {r} of {rounds}: ' + ', '.join(f'{l} {_step_tokens(contenders[l][1])/s[-1]:,.0f}' for l, s in seconds.items()) + ' tokens per second')
         except KeyboardInterrupt:
             if not all(seconds.values()): raise
             say('interrupted: what was measured counts')
@@ -314,7 +314,7 @@ def benchmark_table(
 )->str:             # Markdown
     "A table; its last columns say how many times as fast each is as each rival: the median over the rounds of the ratio in a round."
     them = [n for n in result['contenders'] if n.startswith(('transformers', 'litgpt'))]
-    rows = [['', 'tokens/s', 'ms a step (fastest to slowest)', 'peak memory', 'MFU', *(f'÷ {n}' for n in them)]]
+    rows = [['', 'tokens/s', 'ms per step (fastest to slowest)', 'peak memory', 'MFU', *(f'÷ {n}' for n in them)]]
     for name, r in result['contenders'].items():
         mfu = r['mfu'] if isinstance(r['mfu'], str) else f"{r['mfu']:.1%}"
         ms, low, high = (f'{v:,.{0 if v >= 100 else 2}f}' for v in (r['milliseconds'], r['fastest'], r['slowest']))
@@ -330,7 +330,7 @@ def agreement(
     steps:int=300,
     names:tuple=('ours', 'transformers'),
     every:int=10                                # steps whose mean loss makes one point of the curve
-)->dict[str,list[float]]:                       # name -> losses in nats a token
+)->dict[str,list[float]]:                       # name -> losses in nats per token
     "The losses of contenders on the same batches from the same weights."
     curves = {}
     for name in names:
@@ -424,7 +424,7 @@ def ceilings(
 def traffic_ledger(
     cfg:Config,
     bf16:bool=True
-)->dict[str,float]:         # bytes a step
+)->dict[str,float]:         # bytes per step
     "Bytes that a step carries to and from memory beside its products, by part."
     width, params = 2 if bf16 else 4, sum(parameter_ledger(cfg.model).values())
     read, written, copied = 12 + 2*width, 12, width if bf16 else 0          # weight and two means in float32; the gradient twice; a bfloat16 copy

@@ -149,7 +149,7 @@ def load_configs(
     if not what.endswith('.json'): raise InputError(f'preset {what!r} is not known: {did_you_mean(what, PRESETS)} Or give the path of a .json file')
     try: values = json.loads(Path(what).read_text(encoding='utf-8'))
     except OSError as e: raise InputError(f'{what} cannot be read ({e.strerror}): give the path of a .json file or a preset: {", ".join(PRESETS)}') from None
-    except ValueError as e: raise InputError(f'{what} is not JSON ({e}): mend it, or start from the config.json of a run') from None
+    except ValueError as e: raise InputError(f'{what} is not JSON ({e}): correct it, or start from the config.json of a run') from None
     if not isinstance(values, dict): raise InputError(f'{what} holds a {type(values).__name__}: it must be an object of fields, or {{"runs": [...]}}')
     runs = values.get('runs', [values])
     if not isinstance(runs, list) or not runs or not all(isinstance(r, dict) for r in runs):

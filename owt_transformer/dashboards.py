@@ -94,7 +94,7 @@ def _result_html(cfg, rows, sample):
     column = lambda c: np.array([r.get(c, math.nan) for r in rows], dtype=float)
     curve = lambda c, dash='': (column('step'), column(c), corpus_color(cfg.corpus), dash)
     text = f'<p>Newest sample:</p><pre style="white-space:pre-wrap;max-width:46rem">{escape(sample)}</pre>' if sample else ''
-    return _curves({'training': curve('train_loss'), 'validation': curve('valid_loss', '5 3')}, cfg.name, 'steps', 'loss (nats a token)') + text
+    return _curves({'training': curve('train_loss'), 'validation': curve('valid_loss', '5 3')}, cfg.name, 'steps', 'loss (nats per token)') + text
 
 def training_html(
     cfg:Config,
@@ -153,7 +153,7 @@ def run(self:Watch, resume:bool):
 @patch
 def _outcome(self:Watch):
     if not self.summary: return 'stopped and saved; go on with watch(cfg, folder, resume=True), or with --resume on the command line'
-    return f"finished: {self.summary['valid_loss']:.3f} nats a token, {self.summary['valid_bits_per_byte']:.3f} bits a byte; results in {self.folder}"
+    return f"finished: {self.summary['valid_loss']:.3f} nats per token, {self.summary['valid_bits_per_byte']:.3f} bits per byte; results in {self.folder}"
 
 def watch(
     cfg:Config,
@@ -177,7 +177,7 @@ def smooth(
     return np.array(out)
 
 # %% ../nbs/05e_dashboards.ipynb #e4c27d7a
-MEASURES = dict(train_loss='training loss (nats a token)', valid_loss='validation loss (nats a token)', valid_bits_per_byte='validation loss (bits a byte)',
+MEASURES = dict(train_loss='training loss (nats per token)', valid_loss='validation loss (nats per token)', valid_bits_per_byte='validation loss (bits per byte)',
                 grad_norm='gradient norm', learning_rate='learning rate')
 
 def _named(runs:list[Run])->dict[str,Run]:
@@ -304,7 +304,7 @@ def writing_html(
     for name, (model, tokenizer) in models.items():
         written = write_on(model, tokenizer, prompt, length, **settings)
         end = ' <small>(end of the document)</small>' if len(written) < length else ''
-        mean = f'{sum(-math.log(max(w["p"], 1e-9)) for w in written)/len(written):.2f} nats a token' if written else 'nothing'
+        mean = f'{sum(-math.log(max(w["p"], 1e-9)) for w in written)/len(written):.2f} nats per token' if written else 'nothing'
         out.append(f'<div style="flex:1 1 300px;min-width:0"><b>{escape(name)}</b> <small>{mean}</small>'
                    f'<p style="line-height:1.75;white-space:pre-wrap"><span style="opacity:.75">{escape(prompt)}</span>{"".join(map(_token_span, written))}{end}</p>{_token_table(written)}</div>')
     return f'<p>probability of each token: {scale}</p><div style="display:flex;flex-wrap:wrap;gap:1em 2.5em">{"".join(out)}</div>'
@@ -332,7 +332,7 @@ def tokens_html(
     out, size = [], len(to_bytes(text))
     for name, tokenizer in tokenizers.items():
         ids = tokenizer.encode(text)
-        ratio = f', {size/len(ids):.2f} bytes a token' if ids else ''
+        ratio = f', {size/len(ids):.2f} bytes per token' if ids else ''
         boxes = ''.join(_box(i, tokenizer.vocab[i], k%2) for k, i in enumerate(ids))
         out.append(f'<p style="margin:.6em 0 .2em"><b>{escape(name)}</b> ({len(tokenizer):,} tokens): {len(ids):,} tokens for {size:,} bytes{ratio}</p>'
                    f'<div style="display:flex;flex-wrap:wrap;row-gap:4px">{boxes}</div>')

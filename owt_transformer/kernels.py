@@ -165,7 +165,7 @@ def head_cross_entropy(
     chunk:int=1024,     # tokens whose logits are held at a time
     fp8:bool=False,     # round the factors of the logits to eight bits
     share:float=1.      # factor on the result: the fraction that these tokens are of a batch that is taken in parts
-)->Tensor:              # float32 scalar: nats a token. Its gradient can be asked for once
+)->Tensor:              # float32 scalar: nats per token. Its gradient can be asked for once
     "`cross_entropy(hidden @ weight.T, targets)` in little memory."
     return _HeadCrossEntropy.apply(hidden.flatten(0, -2), weight, targets.flatten(), chunk, fp8, share)
 

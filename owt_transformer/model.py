@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FEED_FORWARD', 'ModelConfig', 'init_normal', 'linear', 'rms_norm', 'RMSNorm', 'rope_table', 'rope', 'rope_complex',
-           'attention', 'causal_mask', 'Attention', 'swiglu', 'SwiGLU', 'SiLU', 'Block', 'Transformer', 'llama_config',
+           'attention', 'causal_mask', 'Attention', 'swiglu', 'SwiGLU', 'MLP', 'Block', 'Transformer', 'llama_config',
            'to_llama', 'from_llama', 'parameter_ledger', 'flops_ledger', 'next_probs', 'KVCache', 'generate']
 
 # %% ../nbs/02_model.ipynb #abbee4e1
@@ -30,6 +30,7 @@ class ModelConfig:
     d_ff:int=1344               # hidden width of the feed-forward network
     rope_theta:float=10_000.    # base of the rotary wavelengths
     norm_eps:float=1e-5         # keeps RMSNorm from dividing by zero
+
     position:str='rope'         # 'rope' or 'none': how the order of tokens is known
     norm:str='pre'              # 'pre', 'post' or 'none': where RMSNorm stands
     ffn:str='swiglu'            # 'swiglu' or 'silu': gated, or plain with as many parameters (d_ff even)
@@ -87,7 +88,7 @@ def rms_norm(
 
 # %% ../nbs/02_model.ipynb #d8c12796
 class RMSNorm(nn.Module):
-    "RMSNorm with a learnt gain that starts at 1; torch's fused operation."
+    "RMSNorm of [..., C] with a learnt gain that starts at 1; torch's fused operation."
     def __init__(self, d_model:int, eps:float=1e-5):
         super().__init__()
         self.weight, self.eps = nn.Parameter(torch.ones(d_model)), eps
@@ -100,7 +101,7 @@ def rope_table(
     theta:float=10_000.     # base of the wavelengths
 )->tuple[Tensor,Tensor]:    # cosines and sines [T, head_dim/2]
     "The rotations of each position and pair of channels."
-    speed = theta ** (-torch.arange(0, head_dim, 2).double()/head_dim)    # radians a token, [head_dim/2]
+    speed = theta ** (-torch.arange(0, head_dim, 2).double()/head_dim)    # radians per token, [head_dim/2]
     angle = torch.outer(torch.arange(T).double(), speed)                  # [T, head_dim/2]
     return angle.cos().float(), angle.sin().float()
 
@@ -115,10 +116,14 @@ def rope(
     return torch.stack([a*cos - b*sin, a*sin + b*cos], -1).flatten(-2).type_as(x)
 
 # %% ../nbs/02_model.ipynb #ed07a7be
-def rope_complex(x:Tensor, cos:Tensor, sin:Tensor)->Tensor:
+def rope_complex(
+    x:Tensor,           # queries or keys [B, H, T, D]
+    cos:Tensor,         # [T, D/2]
+    sin:Tensor          # [T, D/2]
+)->Tensor:              # [B, H, T, D]
     "`rope` by complex numbers."
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))             # [B, H, T, D/2]
-    return torch.view_as_real(pairs*torch.complex(cos, sin)).flatten(-2).type_as(x)
+    return torch.view_as_real(pairs*torch.complex(cos.float(), sin.float())).flatten(-2).type_as(x)
 
 # %% ../nbs/02_model.ipynb #f2882ed0
 def attention(
@@ -140,7 +145,7 @@ def causal_mask(
 
 # %% ../nbs/02_model.ipynb #4f952aee
 class Attention(nn.Module):
-    "Multi-head causal self-attention with rotary positions."
+    "Multi-head causal self-attention with rotary positions: [B, T, C] to [B, T, C]."
     def __init__(self, cfg:ModelConfig):
         super().__init__()
         self.num_heads, self.rotary = cfg.num_heads, cfg.position == 'rope'
@@ -171,7 +176,7 @@ def swiglu(
 
 # %% ../nbs/02_model.ipynb #16db37c9
 class SwiGLU(nn.Module):
-    "Gated feed-forward network; gate and content in one matrix."
+    "Gated feed-forward network, [..., C] to [..., C]; gate and content in one matrix."
     def __init__(self, cfg:ModelConfig):
         super().__init__()
         self.w13, self.w2 = linear(cfg.d_model, cfg.d_ff, parts=2), linear(cfg.d_ff, cfg.d_model)
@@ -179,19 +184,19 @@ class SwiGLU(nn.Module):
         gate, content = self.w13(x).chunk(2, -1)
         return self.w2(F.silu(gate) * content)
 
-class SiLU(nn.Module):
-    "The ablation: no gate, and a hidden layer half as wide again, so that the parameters are as many."
+class MLP(nn.Module):
+    "The ablation: a plain feed-forward network with SiLU, [..., C] to [..., C]. No gate, and a hidden layer half as wide again, so that the parameters are as many."
     def __init__(self, cfg:ModelConfig):
         super().__init__()
         d_ff = 3*cfg.d_ff//2
         self.w1, self.w2 = linear(cfg.d_model, d_ff), linear(d_ff, cfg.d_model)
     def forward(self, x): return self.w2(F.silu(self.w1(x)))
 
-FEED_FORWARD = {'swiglu': SwiGLU, 'silu': SiLU}
+FEED_FORWARD = {'swiglu': SwiGLU, 'silu': MLP}
 
 # %% ../nbs/02_model.ipynb #d0cc4781
 class Block(nn.Module):
-    "Attention, then feed-forward, each added to the residual stream."
+    "Attention, then feed-forward, each added to the residual stream [B, T, C]."
     def __init__(self, cfg:ModelConfig):
         super().__init__()
         self.placing = cfg.norm
@@ -229,11 +234,11 @@ class Transformer(nn.Module):
 
     def body(self, x, cache=None):
         "From the embeddings `[B, T, d_model]` to what the head needs, of the same shape."
-        start, T = len(cache) if cache else 0, x.shape[1]
+        start, T = 0 if cache is None else len(cache), x.shape[1]
         if start+T > self.cfg.context_length:
             raise InputError(f'{start+T} tokens are more than context_length={self.cfg.context_length}: read fewer, or begin a new KVCache')
         cos, sin = self.cos[start:start+T], self.sin[start:start+T]
-        for i, block in enumerate(self.blocks): x = block(x, cos, sin, cache and cache.layers[i])
+        for i, block in enumerate(self.blocks): x = block(x, cos, sin, None if cache is None else cache.layers[i])
         return self.norm(x)
 
     def forward(self,
@@ -290,7 +295,7 @@ def from_llama(
     if cfg.tie_embeddings: weights = {'lm_head.weight': weights.get('model.embed_tokens.weight'), **weights}       # files hold it only once
     known = to_llama(model).keys()
     if foreign := weights.keys() - known: raise InputError(f'{min(foreign)} has no place in this model: it has no biases and no other parts')
-    if missing := known - weights.keys(): raise InputError(f'{min(missing)} is missing: give all weights of a model of this shape, or mend the shape')
+    if missing := known - weights.keys(): raise InputError(f'{min(missing)} is missing: give all weights of a model of this shape, or correct the shape')
     own = {ours: weights[theirs] for ours, theirs in _OUTER.items()}
     for i in range(cfg.num_layers):
         ours, theirs = f'blocks.{i}.', f'model.layers.{i}.'
@@ -314,8 +319,8 @@ def flops_ledger(
     T:int|None=None,        # tokens in the context; default: context_length
     causal:bool=True,       # count only the positions that a token may look at; False: all T, as torch's counter does
     backward:bool=True      # forward and backward, or forward alone
-)->dict[str,float]:         # floating-point operations a token
-    "Floating-point operations a token by part, of the matrix products alone."
+)->dict[str,float]:         # floating-point operations per token
+    "Floating-point operations per token by part, of the matrix products alone."
     T, params, times = T or cfg.context_length, parameter_ledger(cfg), 3 if backward else 1
     seen = (T+1)/2 if causal else T
     flops = {part: 2*params[part]*times for part in ('qkv', 'attention output', 'feed-forward')}
@@ -336,11 +341,13 @@ def next_probs(
     probs, order = ((logits.float() - logits.max())/temperature).softmax(-1).sort(descending=True, stable=True)
     keep = torch.ones_like(probs, dtype=torch.bool)
     if top_k: keep[top_k:] = False
+    probs = torch.where(keep, probs, 0.)
+    probs = probs/probs.sum()
     if top_p: keep[1:] &= probs.cumsum(-1)[:-1] < top_p        # what comes before a kept token is not yet enough
     probs = torch.where(keep, probs, 0.)
     return torch.zeros_like(probs).scatter(0, order, probs/probs.sum())
 
-# %% ../nbs/02_model.ipynb #1f3284f0
+# %% ../nbs/02_model.ipynb #c2ac0a7c
 class _LayerCache:
     "Keys and values of one layer `[B, H, S, D]`, in a buffer that is filled from the left."
     def __init__(self, shape, like): self.k, self.v, self.size = like.new_zeros(shape), like.new_zeros(shape), 0
@@ -360,9 +367,8 @@ class KVCache:
         shape = batch_size, cfg.num_heads, cfg.context_length, cfg.head_dim
         self.layers = [_LayerCache(shape, model.head.weight) for _ in range(cfg.num_layers)]
     def __len__(self): return self.layers[0].size
-    def __bool__(self): return True         # an empty cache is still a cache
 
-# %% ../nbs/02_model.ipynb #b030d830
+# %% ../nbs/02_model.ipynb #15a926f5
 @torch.no_grad()
 def generate(
     model:Transformer,              # reads and predicts

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 def cross_entropy_plain(
     logits:Tensor,      # [..., V]
     targets:Tensor      # int64 [...]: the tokens that came
-)->Tensor:              # float32 scalar: nats a token, the mean over all targets
+)->Tensor:              # float32 scalar: nats per token, the mean over all targets
     "Cross-entropy, the readable way."
     logits = logits.float()
     right = logits.gather(-1, targets[...,None])[...,0]     # [...]
@@ -29,7 +29,7 @@ def cross_entropy(logits:Tensor, targets:Tensor)->Tensor:
 
 # %% ../nbs/03_optim.ipynb #c0d824f9
 def perplexity(
-    nats:float      # a token
+    nats:float      # per token
 )->float:
     "An effective number of choices; infinite where it exceeds what a float can hold."
     return math.exp(nats) if nats < 700 else math.inf
@@ -53,14 +53,23 @@ def clip_grad_norm_plain(
     for g in grads: g.mul_(factor)
     return norm
 
-def clip_grad_norm(parameters:Iterable[nn.Parameter], max_norm:float)->Tensor:
+def clip_grad_norm(
+    parameters:Iterable[nn.Parameter],
+    max_norm:float              # largest norm of the joint gradient
+)->Tensor:                      # its norm before clipping
     "`clip_grad_norm_plain` through torch's batched operation; no host synchronisation."
     return nn.utils.clip_grad_norm_(parameters, max_norm)
 
 # %% ../nbs/03_optim.ipynb #57217fc9
 class AdamW(torch.optim.Optimizer):
     "Adam with decoupled weight decay, the readable way."
-    def __init__(self, params, lr:float=1e-3, betas:tuple[float,float]=(.9,.999), eps:float=1e-8, weight_decay:float=.01):
+    def __init__(self,
+        params,                                     # parameters, or groups of them with options of their own
+        lr:float=1e-3,                              # learning rate
+        betas:tuple[float,float]=(.9, .999),        # memory of the running means m and v
+        eps:float=1e-8,                             # added to the root of v
+        weight_decay:float=.01                      # share of the learning rate that is taken off
+    ):
         super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
 
     @torch.no_grad()

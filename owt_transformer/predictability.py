@@ -90,14 +90,14 @@ def bits_of(
     p:np.ndarray,           # probability of each token
     tokens:np.ndarray,      # the tokens
     sizes:np.ndarray        # bytes of each token id
-)->float:                   # bits a byte
+)->float:                   # bits per byte
     "What a text costs under a prediction."
     return float(-np.log2(p).sum()/sizes[tokens].sum())
 
 def compressed_bits(
     data:bytes,         # a text
     seen:bytes=b''      # what the compressor may have read before (its window is 64 MiB)
-)->float:               # bits a byte
+)->float:               # bits per byte
     "What a general-purpose compressor (LZMA, strongest setting) adds for `data` to what it needs for `seen`."
     size = lambda text: len(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME))
     return 8*(size(seen+data) - (size(seen) if seen else 0))/len(data)
@@ -147,7 +147,7 @@ def heaps_exponent(curve:dict)->float:
 def counted_entropy(
     ids:np.ndarray,     # words as numbers
     context:int         # words before
-)->float:               # bits a word; too small where contexts are rare
+)->float:               # bits per word; too small where contexts are rare
     "Conditional entropy of the next word in the counts of a text."
     row = np.zeros(len(ids)+1, np.int64)
     for k in range(context+1):
@@ -164,7 +164,7 @@ def context_entropies(
     train:list[str],        # words
     valid:list[str],
     longest:int=4           # words of context
-)->dict:                    # bits a word for 0, 1, … words of context, counted and predicted
+)->dict:                    # bits per word for 0, 1, … words of context, counted and predicted
     "Between what two numbers the entropy of the next word lies."
     ids = {w: i for i, w in enumerate(dict.fromkeys(train + valid))}
     a, b = (np.array([ids[w] for w in words]) for words in (train, valid))

@@ -23,10 +23,10 @@ COLUMNS = {
     'tokens': 'tokens trained on',
     'seconds': 'seconds of training, without compilation, evaluations and checkpoints',
     'learning_rate': 'of the last step',
-    'train_loss': 'nats a token, mean since the row before',
+    'train_loss': 'nats per token, mean since the row before',
     'grad_norm': 'norm of the joint gradient before clipping, last step',
-    'valid_loss': 'nats a token',
-    'valid_bits_per_byte': 'bits a byte',
+    'valid_loss': 'nats per token',
+    'valid_bits_per_byte': 'bits per byte',
 }
 
 def write_metrics(path:str|Path, rows:list[dict]):
@@ -96,7 +96,7 @@ def plot_run(
     if s.get('floor'):
         ax.axhline(s['floor']['valid']*s['bytes_per_token']*math.log(2), color='k', ls=':', lw=1, label='entropy of the text')
     ax.xaxis.set_major_formatter(EngFormatter(sep=''))
-    style_axes(ax, xlabel='tokens', ylabel='loss (nats a token)', title=f"{run.name}: {s['valid_loss']:.3f} nats a token, {s['valid_bits_per_byte']:.3f} bits a byte")
+    style_axes(ax, xlabel='tokens', ylabel='loss (nats per token)', title=f"{run.name}: {s['valid_loss']:.3f} nats per token, {s['valid_bits_per_byte']:.3f} bits per byte")
     ax.legend(frameon=False)
     return fig
 
@@ -106,10 +106,10 @@ def plot_comparison(
     x:str='tokens',         # column for the horizontal axis
     fig:Figure=None         # drawn into; default: a new one
 )->Figure:
-    "Validation loss of several runs in nats a token and in bits a byte."
+    "Validation loss of several runs in nats per token and in bits per byte."
     fig = fig or Figure(figsize=(9, 3.8), layout='constrained')
     left, right = fig.subplots(1, 2)
-    for ax, column, label in (left, 'valid_loss', 'nats a token'), (right, 'valid_bits_per_byte', 'bits a byte'):
+    for ax, column, label in (left, 'valid_loss', 'nats per token'), (right, 'valid_bits_per_byte', 'bits per byte'):
         for run in runs: _curve(ax, run, x, column)
         if column == 'valid_bits_per_byte':
             for run in runs:
@@ -147,7 +147,7 @@ def comparison(
     runs:list[Run]
 )->str:             # a Markdown table, one row for each run
     "What came out of each run, in every unit."
-    head = ['run', 'corpus', 'vocabulary', 'parameters', 'tokens', 'nats a token', 'perplexity', 'bytes a token', 'bits a byte', 'floor', 'seconds']
+    head = ['run', 'corpus', 'vocabulary', 'parameters', 'tokens', 'nats per token', 'perplexity', 'bytes per token', 'bits per byte', 'floor', 'seconds']
     rows = [head, ['---', '---'] + ['--:']*(len(head)-2)]
     for r in runs:
         s, floor = r.summary, r.summary.get('floor')

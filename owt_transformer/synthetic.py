@@ -127,12 +127,12 @@ def entropy(self:Grammar)->float:
 
 @patch
 def mean_bytes(self:Grammar)->float:
-    "UTF-8 bytes a document, in expectation."
+    "UTF-8 bytes per document, in expectation."
     return self._expectations()['start'][1]
 
 @patch
 def floor(self:Grammar)->float:
-    "The entropy rate in bits a byte: no model's loss on fresh documents is lower in the long run."
+    "The entropy rate in bits per byte: no model's loss on fresh documents is lower in the long run."
     return self.entropy()/self.mean_bytes()
 
 # %% ../nbs/01a_synthetic.ipynb #e99c702f

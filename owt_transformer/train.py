@@ -25,7 +25,7 @@ from .kernels import keep_memory
 from .model import ModelConfig, Transformer, flops_ledger, generate, parameter_ledger
 from .optim import bits_per_byte, make_optimizer, perplexity
 from .report import comparison, load_run, plot_comparison, plot_run, write_metrics
-from .step import PlainStep, Setup, Step, device_name, environment, in_turn
+from .step import PlainStep, Setup, Step, device_name, environment, main_first
 from .tokenizer import END_OF_TEXT, Tokenizer
 
 # %% ../nbs/04_train.ipynb #fa196673
@@ -56,7 +56,7 @@ def evaluate(
 )->Evaluation:
     "Validation loss over windows that cover the data once."
     nats, n_tokens, n_bytes, sizes = [], 0, [], sizes.to(data.device)
-    for x, y in data.covering(batch_size, max_tokens):
+    for x, y in data.eval_batches(batch_size, max_tokens):
         with setup.precision() if setup else contextlib.nullcontext():
             hidden = model.hidden(x).flatten(0, 1)                                  # [B*T, d_model]
             for h, t in zip(hidden.split(1024), y.flatten().split(1024)):
@@ -73,7 +73,7 @@ class State:
     step:int=0                                  # steps done
     seconds:float=0.                            # spent on them
     rows:list=field(default_factory=list)       # of metrics.csv
-    best:float=math.inf                         # least validation loss so far (nats a token)
+    best:float=math.inf                         # least validation loss so far (nats per token)
     loss_sum:Tensor=None                        # of the steps since the last row, on the device
     loss_count:int=0
 
@@ -188,7 +188,7 @@ class Job:
         "Find or make the data and put it on the device."
         setup = Setup.of(cfg)
         if setup.device.type == 'cpu': keep_memory()
-        with in_turn(setup):
+        with main_first(setup):
             files = corpus_files(cfg.corpus, cfg.data_dir, cfg.train_text, cfg.valid_text, cfg.synthetic_bytes)
             data = prepare(cfg.corpus, files, cfg.vocab_size, cfg.data_dir, cfg.workers or None, say, cfg.tokenizer)
         if (n := len(data.tokenizer)) < cfg.vocab_size:
@@ -199,10 +199,10 @@ class Job:
 
     def mean(self, x:Tensor)->Tensor:
         "The mean over all processes."
-        if self.setup.world > 1: dist.all_reduce(x)
-        return x/self.setup.world
+        if self.setup.world_size > 1: dist.all_reduce(x)
+        return x/self.setup.world_size
 
-    def over(self, state:State)->bool:
+    def finished(self, state:State)->bool:
         "Is the last step done, or has the loss not fallen for `patience` evaluations?"
         n, last = self.cfg.patience, state.step == self.cfg.max_iters
         if last or not n: return last
@@ -227,7 +227,7 @@ def row(self:Job, state:State, norm:Tensor)->dict:
 
 # %% ../nbs/04_train.ipynb #73d252a8
 @patch
-def note(self:Job, state:State, row:dict):
+def record_evaluation(self:Job, state:State, row:dict):
     "Evaluate, keep the model if it is the best so far, and enter the loss in the row; after the last step that of all tokens."
     e = self.evaluate(state.model, self.cfg.eval_tokens or None)        # the same tokens every time: so "best" is fair
     if e.loss < state.best:
@@ -269,8 +269,8 @@ class Progress:
     def line(self, row:dict)->str:
         "What an evaluation leaves behind."
         v = vitals(row, self.cfg)
-        return (f"step {row['step']:>{self.width}}: training {row['train_loss']:.3f}, validation {row['valid_loss']:.3f} nats a token "
-                f"({row['valid_bits_per_byte']:.3f} bits a byte), lr {v['lr']}, gradient {v['gradient']}, {v['speed']}, {v['left']} left")
+        return (f"step {row['step']:>{self.width}}: training {row['train_loss']:.3f}, validation {row['valid_loss']:.3f} nats per token "
+                f"({row['valid_bits_per_byte']:.3f} bits per byte), lr {v['lr']}, gradient {v['gradient']}, {v['speed']}, {v['left']} left")
 
     def __enter__(self): return self
     def __exit__(self, *exc): self.bar.close()
@@ -282,7 +282,7 @@ def loop(self:Job, state:State, bar:Progress, stop)->State:
     cfg, due = self.cfg, lambda interval: state.step % interval == 0 or state.step == cfg.max_iters
     do_step = (Step if cfg.step == 'fast' else PlainStep)(state, self.train, cfg, self.setup)
     start = time.perf_counter()
-    while not (self.over(state) or self.stopped(state, stop)):
+    while not (self.finished(state) or self.stopped(state, stop)):
         do_step()
         state.step += 1; state.loss_count += 1
         if not (due(cfg.log_interval) or due(cfg.eval_interval) or due(cfg.checkpoint_interval)): continue
@@ -290,28 +290,29 @@ def loop(self:Job, state:State, bar:Progress, stop)->State:
         row = self.row(state, do_step.norm)                         # waits for the device
         state.seconds += time.perf_counter() - start
         row['seconds'] = state.seconds
-        if self.setup.leads:
-            if due(cfg.eval_interval): self.note(state, row)
+        if self.setup.is_main:
+            if due(cfg.eval_interval): self.record_evaluation(state, row)
             write_metrics(self.folder/'metrics.csv', state.rows)
             if due(cfg.checkpoint_interval): self.save(state)
             bar.show(state, row)
-        if due(cfg.eval_interval) and cfg.patience: row['valid_loss'] = self.told(row.get('valid_loss', 0.))
+        if due(cfg.eval_interval) and cfg.patience: row['valid_loss'] = self.broadcast(row.get('valid_loss', 0.))
         start = time.perf_counter()
     state.loss_sum.item()                                           # waits for the device
     state.seconds += time.perf_counter() - start
     return state
 
 @patch
-def told(self:Job, x:float)->float:
+def broadcast(self:Job, x:float)->float:
     "The number of the first process, in all of them."
-    if self.setup.world == 1: return x
-    dist.broadcast(x := torch.tensor(x, dtype=torch.float64, device=self.setup.device), 0)
-    return x.item()
+    if self.setup.world_size == 1: return x
+    number = torch.tensor(x, dtype=torch.float64, device=self.setup.device)
+    dist.broadcast(number, 0)
+    return number.item()
 
 @patch
 def stopped(self:Job, state:State, stop)->bool:
     "Is the flag up? Several processes agree on it with each row, so that they stop after the same step."
-    if self.setup.world == 1: return bool(stop)
+    if self.setup.world_size == 1: return bool(stop)
     if state.step % self.cfg.log_interval: return False
     return self.mean(torch.tensor(float(bool(stop)), device=self.setup.device)).item() > 0
 
@@ -342,8 +343,8 @@ def check_folder(
 def begin(self:Job, resume:bool=False)->State:
     "The state to start from; writes config.json if there is none."
     checkpoint = self.folder/'checkpoints'/'final_checkpoint.pt'
-    with in_turn(self.setup):
-        if self.setup.leads: self.claim(resume)
+    with main_first(self.setup):
+        if self.setup.is_main: self.claim(resume)
     if checkpoint.exists(): return State.from_dict(load_checkpoint(checkpoint), self.cfg, self.setup.device)
     return State.fresh(self.cfg, self.setup.device)
 
@@ -375,7 +376,7 @@ def utilization(
     bf16:bool,              # are the matrix products in bfloat16?
     devices:int=1           # how many of them work together
 )->dict:
-    "Operations a token by part, the peak of the devices in TFLOP/s and the share of it that was used; 'n/a' where the peak is not known."
+    "Operations per token by part, the peak of the devices in TFLOP/s and the share of it that was used; 'n/a' where the peak is not known."
     flops, peak = flops_ledger(cfg), devices*(_peak(device, bf16) or 0)
     used = sum(flops.values())*tokens_per_second/1e12
     return dict(device=device, precision='bfloat16' if bf16 else 'float32', flops_per_token=flops, tflops_per_second=used,
@@ -397,7 +398,7 @@ def summary(self:Job, state:State, e:Evaluation)->dict:
         valid_tokens=e.tokens, valid_bytes=e.bytes, best_valid_loss=state.best, floor=self.meta['floor'],
         parameters=sum(parameter_ledger(cfg.model).values()), flops_per_token=sum(flops_ledger(cfg.model).values()),
         tokens=tokens, steps=state.step, seconds=state.seconds, tokens_per_second=tokens/state.seconds,
-        utilization=utilization(cfg.model, tokens/state.seconds, device_name(setup.device), setup.bf16, setup.world),
+        utilization=utilization(cfg.model, tokens/state.seconds, device_name(setup.device), setup.bf16, setup.world_size),
         environment=environment(setup), samples=self.samples(state.model))
 
 # %% ../nbs/04_train.ipynb #868fa0a1
@@ -421,14 +422,14 @@ def train(
 )->dict|None:               # the summary, or None if the run was stopped; {} in all but the first of several processes
     "Train one model. Ctrl-C saves and stops; `resume` goes on to the same weights."
     state, cfg, done = job.begin(resume), job.cfg, job.folder/'summary.json'
-    if job.over(state) and done.exists(): return json.loads(done.read_text(encoding='utf-8'))
-    shown = Progress(cfg, state, progress and job.setup.leads) if bar is None else contextlib.nullcontext(bar)
-    with (StopFlag(patient=job.setup.world > 1) if stop is None else stop) as stop, shown as bar:
+    if job.finished(state) and done.exists(): return json.loads(done.read_text(encoding='utf-8'))
+    shown = Progress(cfg, state, progress and job.setup.is_main) if bar is None else contextlib.nullcontext(bar)
+    with (StopFlag(patient=job.setup.world_size > 1) if stop is None else stop) as stop, shown as bar:
         job.loop(state, bar, stop)
-        with in_turn(job.setup):                        # so that nobody leaves while another is still at work
-            if job.setup.leads and state.step < cfg.max_iters: job.save(state)      # the last step has saved it
-    if stop or not job.over(state): return None
-    with in_turn(job.setup): return job.finish(state) if job.setup.leads else {}
+        with main_first(job.setup):                        # so that nobody leaves while another is still at work
+            if job.setup.is_main and state.step < cfg.max_iters: job.save(state)      # the last step has saved it
+    if stop or not job.finished(state): return None
+    with main_first(job.setup): return job.finish(state) if job.setup.is_main else {}
 
 # %% ../nbs/04_train.ipynb #29363118
 def run_experiment(
@@ -437,23 +438,23 @@ def run_experiment(
     say=print               # told what is happening
 )->bool:                    # False if it was stopped half way
     "Run all runs of an experiment, then compare them."
-    root, leads = args.output_dir/args.name, os.environ.get('RANK', '0') == '0'         # one of several processes speaks
-    if not leads: say = lambda what: None
+    root, is_main = args.output_dir/args.name, os.environ.get('RANK', '0') == '0'         # one of several processes speaks
+    if not is_main: say = lambda what: None
     folders = _folders(args)
     if args.resume and not any((f/'config.json').exists() for f in folders):
-        raise InputError(f'{root} holds no run to resume: leave --resume out, or mend --name or --output-dir')
+        raise InputError(f'{root} holds no run to resume: leave --resume out, or correct --name or --output-dir')
     for cfg, folder in zip(args.runs, folders):
         Setup.of(cfg)
-        if leads: check_folder(folder, cfg, args.resume)
+        if is_main: check_folder(folder, cfg, args.resume)
     jobs = [Job.prepare(cfg, folder, say) for cfg, folder in zip(args.runs, folders)]
-    if len(jobs) > 1 and leads:     # for --resume --name, and to run it again
+    if len(jobs) > 1 and is_main:     # for --resume --name, and to run it again
         dump_json(root/'config.json', dict(runs=[asdict(cfg) for cfg in args.runs]))
     for job in jobs:
         say(_headline(job))
         summary = train(job, args.resume, progress)
         if summary is None: say('stopped; go on with the same command and --resume'); return False
-        if leads: say(_result(job, summary))
-    if len(jobs) > 1 and leads: _compare(folders, root, say)
+        if is_main: say(_result(job, summary))
+    if len(jobs) > 1 and is_main: _compare(folders, root, say)
     return True
 
 # %% ../nbs/04_train.ipynb #31404499
@@ -470,8 +471,8 @@ def _headline(job):
 def _result(job, s):
     best = f"the best within {s['steps']:,} steps, " if job.cfg.patience else ''
     floor = f", the entropy of this text is {s['floor']['valid']:.3f}" if s['floor'] else ''
-    lines = [f"{job.cfg.name}: {s['valid_loss']:.3f} nats a token, perplexity {s['valid_perplexity']:.1f}, "
-             f"{s['valid_bits_per_byte']:.3f} bits a byte{floor} ({best}{s['seconds']:.0f} s)"]
+    lines = [f"{job.cfg.name}: {s['valid_loss']:.3f} nats per token, perplexity {s['valid_perplexity']:.1f}, "
+             f"{s['valid_bits_per_byte']:.3f} bits per byte{floor} ({best}{s['seconds']:.0f} s)"]
     lines += ['a sample:', *('  ' + l for l in s['samples'][0].splitlines())] if s['samples'] else []
     return '\n'.join([*lines, f'results in {job.folder}'])
 
