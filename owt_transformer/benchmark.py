@@ -122,7 +122,7 @@ class LitGPT(Theirs):
 CONTENDERS = {          # name -> class, changes of the configuration, keywords of the class
     'ours': (Ours, {}, {}),
     'ours, not compiled': (Ours, dict(compile='no'), {}),
-    'ours, additions in any order': (Ours, dict(deterministic=False), {}),
+    'ours, additions in any order': (Ours, dict(deterministic=False), dict(attention='flash')),      # as deterministic runs do; else torch may choose another
     'transformers': (TransformersLlama, dict(compile='no'), dict(fused=False)),
     'transformers, fused AdamW': (TransformersLlama, dict(compile='no'), {}),
     'transformers, compiled': (TransformersLlama, dict(compile='yes'), {}),
@@ -140,8 +140,7 @@ LADDER = {              # the same for `Ours`
     'compiled': (dict(compile='yes'), dict(graph=False)),
     'bfloat16': (dict(compile='yes', dtype='bfloat16'), {}),
     'one graph': (dict(compile='yes'), {}),
-    'additions in any order': (dict(compile='yes', deterministic=False), {}),
-    'attention by FlashAttention': (dict(compile='yes', deterministic=False), dict(attention='flash')),
+    'additions in any order': (dict(compile='yes', deterministic=False), dict(attention='flash')),
     'attention by cuDNN': (dict(compile='yes', deterministic=False), dict(attention='cudnn')),
     'eight-bit head': (dict(compile='yes', deterministic=False, fp8_head=True), {}),
 }
@@ -226,7 +225,8 @@ class Contender:
         if isinstance(answer, str): raise InputError(f'{self.name!r} failed: {answer}')
         return answer
 
-    def __enter__(self): self._answer(); return self
+    def __enter__(self): return self
+    def ready(self): self._answer()
     def __call__(self, n:int)->float:       # seconds
         "Do `n` steps."
         with contextlib.suppress(OSError): self.pipe.send(n)        # if it is gone, the answer says so
@@ -242,34 +242,30 @@ def compete(
     contenders:dict[str,tuple[str,Config]],     # label -> name of a contender, and its configuration
     rounds:int=5,
     round_seconds:float=5.,                     # about
+    keep:bool=True,                             # after Ctrl-C, what was measured counts; False: nobody catches it
     say=print                                   # told what is happening
 )->dict[str,dict]:                              # label -> figures
     "Time contenders in alternating rounds."
     with contextlib.ExitStack() as stack:
-        there, steps, seconds = {}, {}, {}
-        for label, (name, cfg) in contenders.items():
-            say(f'getting ready: {label}')
-            try:
-                work = stack.enter_context(Contender(name, cfg))
-                work(3)
-                steps[label] = max(1, round(round_seconds/work(1)))
-                there[label], seconds[label] = work, []
-            except InputError as e:
-                if len(contenders) == 1: raise
-                say(str(e))                     # the others go on
-        if not there: raise InputError('none of the contenders could start: what they said above tells why')
+        there = {label: stack.enter_context(Contender(*c)) for label, c in contenders.items()}      # they get ready side by side
+        steps, seconds = {}, {label: [] for label in there}
+        def begin(label, work): say(f'getting ready: {label}'); work.ready(); work(3)
+        def size(label, work): steps[label] = max(1, round(round_seconds/work(1)))
+        def race(label, work): work(1); seconds[label].append(work(steps[label])/steps[label])
+        def everyone(job):
+            "One that fails drops out, and the others go on."
+            for label, work in list(there.items()):
+                try: job(label, work)
+                except InputError as e:
+                    if len(there) == 1: raise
+                    say(str(e)); del there[label], seconds[label]
+        everyone(begin); everyone(size)
         try:
             for r in range(1, rounds+1):
-                for label, work in list(there.items()):
-                    try:
-                        work(1)
-                        seconds[label].append(work(steps[label])/steps[label])
-                    except InputError as e:
-                        if len(there) == 1: raise
-                        say(str(e)); del there[label], seconds[label]
+                everyone(race)
                 say(f'round {r} of {rounds}: ' + ', '.join(f'{l} {_step_tokens(contenders[l][1])/s[-1]:,.0f}' for l, s in seconds.items()) + ' tokens per second')
         except KeyboardInterrupt:
-            if not all(seconds.values()): raise
+            if not keep or not all(seconds.values()): raise
             say('interrupted: what was measured counts')
         return {l: _figures(_recipe(*contenders[l])[1], seconds[l], there[l].peak) for l in there}
 
@@ -483,10 +479,11 @@ def run_benchmark(
     say(f"{here['device']}, {here['precision']}, batch {cfg.batch_size} x {cfg.context_length}, vocabulary {cfg.vocab_size:,}")
     result = benchmark(cfg, line_up(setup, compare) if compare else ['ours'], say=say, **kwargs)
     say('\n' + benchmark_table(result))
+    dump_json(Path(folder)/'benchmark.json', result)
     if compare:
         result['fetch'] = fetch_benchmark(cfg)
         say(f"\na batch: {result['fetch']['ours']:,.0f} microseconds, {result['fetch']['slices']:,.0f} by a fresh memory map and slices ({result['fetch']['ratio']:.0f} times)")
-    dump_json(Path(folder)/'benchmark.json', result)
+        dump_json(Path(folder)/'benchmark.json', result)
     if profile:
         say('\nmilliseconds a step, calls, kernel')
         for name, ms, calls in profile_step(cfg, folder): say(f'{ms:9.3f} {calls:6.0f}  {name[:90]}')
@@ -530,12 +527,16 @@ def measure(
     setup, folder = Setup.of(cfg), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)           # if that fails, it should fail at once
     def write(name, content): dump_json(folder/f'{name}.json', content)
+    kwargs = dict(keep=False) | kwargs                  # Ctrl-C ends all of it, and what has been written stays
     write('ceilings', dict(environment=environment(setup), **ceilings(setup.device, setup.bf16)))
     run_benchmark(cfg, folder, compare='transformers', say=say, **kwargs)
     result = benchmark(cfg, rungs(setup), say=say, **kwargs)
     say('\n' + benchmark_table(result)); write('ladder', result)
-    write('scaling', dict(environment=environment(setup), variants=scaling(cfg, say=say, **dict(rounds=3) | kwargs)))
     write('profile', dict(environment=environment(setup), kernels=profile_step(cfg, folder, rows=None)))
+    scaled = []
+    for what, changed in variants(cfg).items():
+        scaled += scaling(cfg, {what: changed}, say=say, **dict(rounds=3) | kwargs)
+        write('scaling', dict(environment=environment(setup), variants=scaled))
 
 # %% ../nbs/04d_benchmark.ipynb #5d38674a
 def main(argv:list[str])->int:      # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C

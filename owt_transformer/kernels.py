@@ -30,30 +30,25 @@ def surprise_plain(
 if triton:
     @triton.jit
     def _surprise_kernel(logits, targets, nats, scale, V:tl.constexpr, BLOCK:tl.constexpr):
-        row = tl.program_id(0).to(tl.int64)
-        z, y = logits + row*V, tl.load(targets + row)
-        top, total = -float('inf'), 0.
-        for start in range(0, V, BLOCK):
-            i = start + tl.arange(0, BLOCK)
-            x = tl.load(z + i, mask=i < V, other=-float('inf')).to(tl.float32)
-            higher = tl.maximum(top, tl.max(x, 0))
-            total = total*tl.exp(top - higher) + tl.sum(tl.exp(x - higher), 0)
-            top = higher
-        tl.store(nats + row, (top - tl.load(z + y).to(tl.float32)) + tl.log(total))
-        share = 1/total
+        row, log2e = tl.program_id(0).to(tl.int64), 1.4426950408889634
+        z, y, i = logits + row*V, tl.load(targets + row), tl.arange(0, BLOCK)
+        x = tl.load(z + i, mask=i < V, other=-float('inf')).to(tl.float32)
+        right, top = tl.load(z + y).to(tl.float32), tl.max(x, 0)
+        e = tl.exp2((x - top)*log2e)                    # exp(x - top)
+        total = tl.sum(e, 0)
+        tl.store(nats + row, (top - right) + tl.log(total))
         tl.debug_barrier()                              # all have read before anyone writes
-        for start in range(0, V, BLOCK):
-            i = start + tl.arange(0, BLOCK)
-            x = tl.load(z + i, mask=i < V, other=-float('inf')).to(tl.float32)
-            tl.store(z + i, (tl.exp(x - top)*share - tl.where(i == y, 1., 0.))*scale, mask=i < V)
+        tl.store(z + i, e*(scale/total), mask=i < V)
+        tl.debug_barrier()
+        tl.store(z + y, (tl.exp2((right - top)*log2e)/total - 1)*scale)
 
-def surprise_triton(logits:Tensor, targets:Tensor, scale:float=1., block:int=8192, warps:int=32)->Tensor:
-    "`surprise_plain` on a GPU: `logits` contiguous, `block` of a row at a time, 32 × `warps` threads for each row."
+def surprise_triton(logits:Tensor, targets:Tensor, scale:float=1., warps:int=32)->Tensor:
+    "`surprise_plain` on a GPU: `logits` contiguous, 32 × `warps` threads for each row."
     for t in (logits, targets):
         if not t.is_contiguous():
             raise ValueError(f'surprise_triton got a tensor with strides {t.stride()}, but goes through memory in order: call .contiguous() first')
     nats = torch.empty(len(logits), device=logits.device)
-    _surprise_kernel[(len(logits),)](logits, targets, nats, scale, V=logits.shape[1], BLOCK=block, num_warps=warps)
+    _surprise_kernel[(len(logits),)](logits, targets, nats, scale, V=logits.shape[1], BLOCK=triton.next_power_of_2(logits.shape[1]), num_warps=warps)
     return nats
 
 # %% ../nbs/03a_kernels.ipynb #cb36198f
@@ -138,25 +133,27 @@ def quicken(
 class _HeadCrossEntropy(torch.autograd.Function):
     "Loss and gradients of a linear head, a chunk of tokens at a time."
     @staticmethod
-    def forward(ctx, hidden, weight, targets, chunk, fp8, share):
-        N, nats, dh, dw = len(targets), [], torch.empty_like(hidden), None
+    def forward(ctx, hidden, weight, targets, chunk, fp8, share, last):
+        N, nats, dh, dw = len(targets), [], [], None
         for start in range(0, N, chunk):
             h, y = hidden[start:start+chunk], targets[start:start+chunk]        # [n, C], [n]
             z = product_fp8(h, weight) if fp8 else product(h, weight)           # [n, V]
             nats.append(surprise(z, y, share/N))                                # z: now the gradient
-            dh[start:start+chunk] = product(z, weight.T)
+            dh.append(product(z, weight.T))
             dw = outer_product(z, h) if dw is None else dw.float().add_(outer_product(z, h))        # a sum of many in float32
             del z                                                               # the next ones take its place
-        ctx.gradients = dh, dw.to(weight.dtype)
-        return torch.cat(nats).sum()*(share/N)
+        ctx.gradients, ctx.last = (_joined(dh), dw.to(weight.dtype)), last
+        return _joined(nats).sum()*(share/N)
 
     @staticmethod
     def backward(ctx, grad):
         if ctx.gradients is None:
             raise RuntimeError('head_cross_entropy was asked for its gradient a second time, but gives it away at the first: compute the loss again')
         (dh, dw), ctx.gradients = ctx.gradients, None           # nobody else holds them, so nobody has to copy them
-        if grad.is_cuda or grad != 1: dh, dw = dh.mul_(grad), dw.mul_(grad)
-        return dh, dw, None, None, None, None
+        one = ctx.last if grad.is_cuda else grad == 1           # a GPU would have to be waited for
+        return *((dh, dw) if one else (dh.mul_(grad), dw.mul_(grad))), *[None]*5
+
+def _joined(parts): return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 def head_cross_entropy(
     hidden:Tensor,      # what the head reads [..., C], float32 or bfloat16
@@ -164,10 +161,11 @@ def head_cross_entropy(
     targets:Tensor,     # int64 [...]: the tokens that came
     chunk:int=1024,     # tokens whose logits are held at a time
     fp8:bool=False,     # round the factors of the logits to eight bits
-    share:float=1.      # factor on the result: the fraction that these tokens are of a batch that is taken in parts
+    share:float=1.,     # factor on the result: the fraction that these tokens are of a batch that is taken in parts
+    last:bool=False     # promise that `backward` is called on this very result, so that nothing has to be multiplied
 )->Tensor:              # float32 scalar: nats per token. Its gradient can be asked for once
     "`cross_entropy(hidden @ weight.T, targets)` in little memory."
-    return _HeadCrossEntropy.apply(hidden.flatten(0, -2), weight, targets.flatten(), chunk, fp8, share)
+    return _HeadCrossEntropy.apply(hidden.flatten(0, -2), weight, targets.flatten(), chunk, fp8, share, last)
 
 # %% ../nbs/03a_kernels.ipynb #8baa0cc5
 def product_fp8(x:Tensor, w:Tensor)->Tensor:

@@ -99,31 +99,34 @@ def rope_table(
     T:int,                  # positions
     head_dim:int,           # channels of a head, even
     theta:float=10_000.     # base of the wavelengths
-)->tuple[Tensor,Tensor]:    # cosines and sines [T, head_dim/2]
-    "The rotations of each position and pair of channels."
+)->tuple[Tensor,Tensor]:    # cosines and sines [T, head_dim]; the sine of the first channel of each pair is negative
+    "The rotations of each position and channel."
     speed = theta ** (-torch.arange(0, head_dim, 2).double()/head_dim)    # radians per token, [head_dim/2]
-    angle = torch.outer(torch.arange(T).double(), speed)                  # [T, head_dim/2]
-    return angle.cos().float(), angle.sin().float()
+    angle = torch.outer(torch.arange(T).double(), speed)[...,None]        # [T, head_dim/2, 1]
+    both = lambda a, b: torch.cat([a, b], -1).flatten(-2).float()         # [T, head_dim]
+    return both(angle.cos(), angle.cos()), both(-angle.sin(), angle.sin())
 
 # %% ../nbs/02_model.ipynb #abffd4c5
 def rope(
-    x:Tensor,           # queries or keys [B, H, T, D]
-    cos:Tensor,         # [T, D/2]
-    sin:Tensor          # [T, D/2]
-)->Tensor:              # [B, H, T, D]
+    x:Tensor,           # queries or keys [B, T, H, D]
+    cos:Tensor,         # [T, D], as the next one from `rope_table`
+    sin:Tensor
+)->Tensor:              # [B, T, H, D]
     "Turn each pair of neighbouring channels by the angle of its position."
-    a, b = x.float().unflatten(-1, (-1, 2)).unbind(-1)                          # each [B, H, T, D/2]
-    return torch.stack([a*cos - b*sin, a*sin + b*cos], -1).flatten(-2).type_as(x)
+    x32 = x.float()
+    swapped = x32.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)                   # of each pair (a, b): (b, a)
+    return (x32*cos[:,None] + swapped*sin[:,None]).type_as(x)                   # (a cos - b sin, b cos + a sin)
 
 # %% ../nbs/02_model.ipynb #ed07a7be
 def rope_complex(
-    x:Tensor,           # queries or keys [B, H, T, D]
-    cos:Tensor,         # [T, D/2]
-    sin:Tensor          # [T, D/2]
-)->Tensor:              # [B, H, T, D]
+    x:Tensor,           # queries or keys [B, T, H, D]
+    cos:Tensor,         # [T, D], as the next one from `rope_table`
+    sin:Tensor
+)->Tensor:              # [B, T, H, D]
     "`rope` by complex numbers."
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))             # [B, H, T, D/2]
-    return torch.view_as_real(pairs*torch.complex(cos.float(), sin.float())).flatten(-2).type_as(x)
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))             # [B, T, H, D/2]
+    turns = torch.complex(cos[:,::2].float(), sin[:,1::2].float())              # [T, D/2]
+    return torch.view_as_real(pairs*turns[:,None]).flatten(-2).type_as(x)
 
 # %% ../nbs/02_model.ipynb #f2882ed0
 def attention(
@@ -152,9 +155,10 @@ class Attention(nn.Module):
         self.qkv, self.out = linear(cfg.d_model, cfg.d_model, parts=3), linear(cfg.d_model, cfg.d_model)
 
     def forward(self, x, cos, sin, cache=None):
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)   # each [B, H, T, D]
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).unbind(2)              # each [B, T, H, D]
         turn = rope_complex if x.is_cpu and not torch.compiler.is_compiling() else rope
         if self.rotary: q, k = turn(q, cos, sin), turn(k, cos, sin)
+        q, k, v = (t.transpose(1, 2) for t in (q, k, v))                                    # each [B, H, T, D]
         if cache is not None: k, v = cache.extend(k, v)                                     # [B, H, S, D]
         return self.out(self.attend(q, k, v).transpose(1, 2).flatten(-2))                   # [B, T, C]
 

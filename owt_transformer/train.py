@@ -288,15 +288,15 @@ def loop(self:Job, state:State, bar:Progress, stop)->State:
         if not (due(cfg.log_interval) or due(cfg.eval_interval) or due(cfg.checkpoint_interval)): continue
 
         row = self.row(state, do_step.norm)                         # waits for the device
-        state.seconds += time.perf_counter() - start
+        now = time.perf_counter()
+        state.seconds, start = state.seconds + now - start, now
         row['seconds'] = state.seconds
         if self.setup.is_main:
-            if due(cfg.eval_interval): self.record_evaluation(state, row)
+            if due(cfg.eval_interval): self.record_evaluation(state, row); start = time.perf_counter()
             write_metrics(self.folder/'metrics.csv', state.rows)
-            if due(cfg.checkpoint_interval): self.save(state)
+            if due(cfg.checkpoint_interval): self.save(state); start = time.perf_counter()
             bar.show(state, row)
         if due(cfg.eval_interval) and cfg.patience: row['valid_loss'] = self.broadcast(row.get('valid_loss', 0.))
-        start = time.perf_counter()
     state.loss_sum.item()                                           # waits for the device
     state.seconds += time.perf_counter() - start
     return state
