@@ -53,6 +53,7 @@ def plot_against(
     label:str='bits per byte'         # unit of `y`
 ):
     "Validation curves of runs: thin for each seed, the name once for each corpus."
+    if x not in AXES: raise InputError(f'axis {x!r} is not known: choose from {", ".join(AXES)}')
     ax = ax or Figure(figsize=(5, 3.4), layout='constrained').subplots()
     style_axes(ax, xlabel=AXES[x], ylabel=f'validation loss ({label})')
     ax.xaxis.set_major_formatter(EngFormatter(sep=''))
@@ -107,6 +108,8 @@ def fit_power_law(
     "Least squares; the floor is not negative."
     if len(set(n)) < 3: raise InputError(f'{len(set(n))} different budgets cannot determine three parameters: give at least 3')
     n, loss = np.asarray(n, float), np.asarray(loss, float)
+    if not (np.isfinite(loss).all() and np.isfinite(n).all() and n.min() > 0):
+        raise InputError('a power law needs finite losses and positive numbers of tokens: leave out runs that failed')
     powers = (n/n.min())**-ALPHAS[:,None]                               # [alphas, points]
     x, y = powers - powers.mean(1, keepdims=True), loss - loss.mean()
     scale = (x*y).sum(1)/(x*x).sum(1)

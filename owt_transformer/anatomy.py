@@ -14,9 +14,10 @@ from torch.nn import functional as F
 
 # %% ../nbs/05a_anatomy.ipynb #efaef8cd
 from .data import TokenData, token_bytes
+from .files import InputError
 from .model import Transformer
 from .synthetic import Grammar
-from .tokenizer import END_OF_TEXT, Tokenizer, split_words
+from .tokenizer import END_OF_TEXT, Tokenizer, split_words, to_bytes
 
 # %% ../nbs/05a_anatomy.ipynb #8e33a6a0
 @torch.no_grad()
@@ -189,7 +190,9 @@ def sentence_losses(
     tokenizer:Tokenizer,
     sentence:str            # read as the beginning of a document
 )->dict:                    # its tokens, the nats of each, and bits per byte
-    "What a model makes of one sentence."
+    "What a model makes of one sentence; raise `InputError` if it is empty or holds a special token."
+    if not sentence: raise InputError('the sentence is empty: give at least one character')
+    if found := [s for s in tokenizer.special_tokens if s in sentence]: raise InputError(f'the sentence holds {found[0]!r}, which is no text: leave it out')
     ids = torch.tensor([tokenizer.ids[END_OF_TEXT.encode()], *tokenizer.encode(sentence)], device=model.head.weight.device)
     nats, T = [], model.cfg.context_length
     while len(nats) < len(ids)-1:               # one window, or more, each with half a window of context
@@ -198,7 +201,7 @@ def sentence_losses(
         with torch.no_grad(): logits = model(x[None])[0].float()
         nats += F.cross_entropy(logits, y, reduction='none')[len(nats)-start:].tolist()
     return dict(sentence=sentence, tokens=[tokenizer.vocab[i].decode('utf-8', 'replace') for i in ids[1:].tolist()], nats=nats,
-                bits_per_byte=sum(nats)/math.log(2)/len(sentence.encode()))
+                bits_per_byte=sum(nats)/math.log(2)/len(to_bytes(sentence)))
 
 # %% ../nbs/05a_anatomy.ipynb #6babc044
 def against_truth(

@@ -542,15 +542,18 @@ def measure(
 def main(argv:list[str])->int:      # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
     "The command line of `measure`."
     try:
-        if not argv or argv[0].startswith('-'):
-            raise InputError('usage: python -m owt_transformer.benchmark FOLDER [--config PRESET] [--FIELD VALUE ...]')
-        if useless := {a.partition('=')[0] for a in argv} & {'--name', '--output-dir', '--resume', '--compare', '--profile'}:
+        usage = 'usage: python -m owt_transformer.benchmark FOLDER [--config PRESET] [--FIELD VALUE ...]'
+        if {'-h', '--help'} & {*argv}: print(f'{usage}\n\nThe fields are those of python -m owt_transformer.train --help.'); return 0
+        if not argv or argv[0].startswith('-'): raise InputError(usage)
+        if useless := {a.partition('=')[0].replace('_', '-') for a in argv} & {'--name', '--output-dir', '--resume', '--compare', '--profile'}:
             raise InputError(f'{min(useless)} means nothing here: everything is measured, and written to {argv[0]}')
         runs = parse_args(['--benchmark', *argv[1:]]).runs
         if len(runs) > 1: raise InputError(f'{len(runs)} runs cannot be measured at once: choose a preset of one run, such as --config owt')
         measure(Path(argv[0]), runs[0])
         return 0
-    except (InputError, OSError, torch.OutOfMemoryError) as e: print(f"error: {_message(e, 'FOLDER')}", file=sys.stderr); return 2
+    except (InputError, OSError, MemoryError, RuntimeError) as e:
+        if not (message := _message(e, 'FOLDER')): raise
+        print(f'error: {message}', file=sys.stderr); return 2
     except KeyboardInterrupt: print('\ninterrupted', file=sys.stderr); return 130
 
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main(sys.argv[1:]))

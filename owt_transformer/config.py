@@ -71,6 +71,8 @@ _NOT_NEGATIVE = ('accumulate','min_learning_rate','warmup_iters','weight_decay',
 @patch
 def check(self:Config):
     "Raise `InputError` for a run that cannot be done."
+    for f in fields(self):
+        if f.type in (int, float, bool): _typed(f.name, getattr(self, f.name), f.type)
     self.model.check()
     for f in fields(self):
         if f.type is float and not math.isfinite(getattr(self, f.name)): raise InputError(f'{f.name}={getattr(self, f.name)} must be a finite number')
@@ -90,9 +92,17 @@ def check(self:Config):
         raise InputError(f'fp8_head needs multiples of 16, not vocab_size={self.vocab_size} and d_model={self.d_model}: choose such sizes, or leave it out')
     for f, allowed in dict(dtype=('auto','float32','bfloat16'), compile=('auto','yes','no'), step=('fast','plain')).items():
         if getattr(self, f) not in allowed: raise InputError(f'{f}={getattr(self, f)!r} is not known: choose from {", ".join(allowed)}')
+    if self.batch_size*self.context_length > 1<<31:
+        raise InputError(f'batch_size={self.batch_size} of context_length={self.context_length} are more than 2**31 tokens: choose smaller ones')
     if not 0 <= self.seed < 1<<63: raise InputError(f'seed={self.seed} is out of range: choose from 0 to 2**63-1')
     _check_name(self.name)
     return self
+
+def _typed(key, value, typ):
+    "`value` if it is a `typ` (an int passes for a float)."
+    if typ is float and type(value) is int: return float(value)
+    if type(value) is not typ: raise InputError(f'{key}={value!r} has the wrong type: it must be {typ.__name__}, not {type(value).__name__}')
+    return value
 
 def _check_name(name):
     if name in ('', '.', '..') or Path(name).name != name:
@@ -122,12 +132,6 @@ def did_you_mean(name:str, known)->str:
     "A suggestion to append to an error: the nearest name, or the list."
     near = difflib.get_close_matches(name, known, n=1)
     return f'did you mean {near[0]!r}?' if near else f'choose from {", ".join(known)}.'
-
-def _typed(key, value, typ):
-    "`value` if it is a `typ` (an int passes for a float)."
-    if typ is float and type(value) is int: return float(value)
-    if type(value) is not typ: raise InputError(f'{key}={value!r} has the wrong type: it must be {typ.__name__}, not {type(value).__name__}')
-    return value
 
 def from_dict(
     values:dict,            # field -> value
@@ -211,9 +215,10 @@ def parse_args(
     benchmark = benchmark or bool(compare) or profile
     saved = Path(out)/(name or '')/'config.json'
     if resume and name and config is None and saved.is_file(): config = str(saved)
-    config = config or ('owt' if benchmark else 'demo')
+    if config is None: config = 'owt' if benchmark else 'demo'
     runs = load_configs(config)
-    name = name or (config if config in PRESETS else runs[0].name if len(runs) == 1 else Path(config).stem)
+    file = Path(config)
+    name = name or (config if config in PRESETS else runs[0].name if len(runs) == 1 else file.resolve().parent.name if file.stem == 'config' else file.stem)
     if len(runs) == 1: runs = [replace(runs[0], name=name)]
     runs = [from_dict(given, base=r).check() for r in runs]
     _check_experiment(runs, config, given)

@@ -43,9 +43,12 @@ def write_documents(
     path:str|Path,          # the file to create or replace
     docs:Iterable[str]
 ):
-    "Write documents to a corpus file."
+    "Write documents to a corpus file; raise `InputError` if one holds the separator itself."
+    if isinstance(docs, str): raise InputError('a single string would become documents of one letter each: give a list of documents')
     with atomic_write(path) as f:
-        for doc in docs: f.write(to_bytes(doc) + f'\n{END_OF_TEXT}\n'.encode())
+        for doc in docs:
+            if END_OF_TEXT in doc: raise InputError(f'a document holds {END_OF_TEXT}, which separates documents: remove it, or cut the document there')
+            f.write(to_bytes(doc) + f'\n{END_OF_TEXT}\n'.encode())
 
 # %% ../nbs/01_data.ipynb #a9f88ded
 def hold_out(

@@ -51,13 +51,13 @@ def sha256(
 def check_sha256(
     path:str|Path,      # file to check
     expected:str,       # the fingerprint recorded when it was written
+    remedy:str=''       # said if it differs; default: to delete the folder, as for files that are made again
 ):
     "Raise `InputError` unless the file is there and is byte for byte the one that was recorded."
-    path = Path(path)
-    if not path.exists(): raise InputError(f'{path} is missing: delete the folder {path.parent} and let it be made again')
+    path, remedy = Path(path), remedy or f'delete the folder {Path(path).parent} and let it be made again'
+    if not path.exists(): raise InputError(f'{path} is missing: {remedy}')
     if (got := sha256(path)) != expected:
-        raise InputError(f'{path} has changed since it was written (sha256 {got[:12]}…, recorded {expected[:12]}…): '
-                         f'delete the folder {path.parent} and let it be made again')
+        raise InputError(f'{path} has changed since it was written (sha256 {got[:12]}…, recorded {expected[:12]}…): {remedy}')
 
 # %% ../nbs/00a_files.ipynb #b13d8c73
 def dump_json(

@@ -49,6 +49,7 @@ def check(self:ModelConfig):
         if getattr(self, field) <= 0: raise InputError(f'{field}={getattr(self, field)} must be positive')
     if self.d_model % self.num_heads:
         fits = [h for h in range(1, self.d_model+1) if self.d_model % h == 0]
+        if self.position == 'rope' and self.d_model % 2 == 0: fits = [h for h in fits if self.d_model//h % 2 == 0]         # pairs to turn
         near = sorted(sorted(fits, key=lambda h: abs(h-self.num_heads))[:2])
         raise InputError(f'num_heads={self.num_heads} does not divide d_model={self.d_model}: choose {" or ".join(map(str, near))} heads')
     if self.position == 'rope' and self.head_dim % 2:
@@ -233,12 +234,15 @@ class Transformer(nn.Module):
             self.register_buffer(name, table, persistent=False)
 
     def hidden(self, ids, cache=None):
-        "The normalised residual stream `[B, T, d_model]`, all that the head needs."
+        "The normalised residual stream `[B, T, d_model]`, all that the head needs; raise `InputError` if `ids` are not `[B, T]`."
+        if ids.ndim != 2: raise InputError(f'ids of shape {list(ids.shape)} are not [B, T]: give one row for each text, such as ids[None]')
         return self.body(self.embedding(ids), cache)
 
     def body(self, x, cache=None):
-        "From the embeddings `[B, T, d_model]` to what the head needs, of the same shape."
+        "From the embeddings `[B, T, d_model]` to what the head needs, of the same shape; raise `InputError` if they do not fit the context or the cache."
         start, T = 0 if cache is None else len(cache), x.shape[1]
+        if cache is not None and cache.batch_size != len(x):
+            raise InputError(f'{len(x)} texts do not fit a KVCache of batch_size={cache.batch_size}: make one of that size')
         if start+T > self.cfg.context_length:
             raise InputError(f'{start+T} tokens are more than context_length={self.cfg.context_length}: read fewer, or begin a new KVCache')
         cos, sin = self.cos[start:start+T], self.sin[start:start+T]
@@ -369,7 +373,7 @@ class KVCache:
     ):
         cfg = model.cfg
         shape = batch_size, cfg.num_heads, cfg.context_length, cfg.head_dim
-        self.layers = [_LayerCache(shape, model.head.weight) for _ in range(cfg.num_layers)]
+        self.batch_size, self.layers = batch_size, [_LayerCache(shape, model.head.weight) for _ in range(cfg.num_layers)]
     def __len__(self): return self.layers[0].size
 
 # %% ../nbs/02_model.ipynb #15a926f5

@@ -18,14 +18,23 @@ def cross_entropy_plain(
     logits:Tensor,      # [..., V]
     targets:Tensor      # int64 [...]: the tokens that came
 )->Tensor:              # float32 scalar: nats per token, the mean over all targets
-    "Cross-entropy, the readable way."
+    "Cross-entropy, the readable way; raise ValueError if shapes do not fit."
+    _check_targets(logits, targets)
     logits = logits.float()
     right = logits.gather(-1, targets[...,None])[...,0]     # [...]
     return (logits.logsumexp(-1) - right).mean()
 
-def cross_entropy(logits:Tensor, targets:Tensor)->Tensor:
+def cross_entropy(
+    logits:Tensor,      # [..., V]
+    targets:Tensor      # int64 [...]
+)->Tensor:              # float32 scalar
     "`cross_entropy_plain` through torch's fused operation."
+    _check_targets(logits, targets)
     return F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
+
+def _check_targets(logits, targets):
+    if logits.shape[:-1] != targets.shape:
+        raise ValueError(f'targets of shape {list(targets.shape)} do not fit logits of shape {list(logits.shape)}: give one for each row of logits, in the same order')
 
 # %% ../nbs/03_optim.ipynb #c0d824f9
 def perplexity(

@@ -69,7 +69,8 @@ def load_run(
 def load_runs(
     folder:str|Path     # searched with everything below it
 )->list[Run]:           # the finished runs, by path
-    "All finished runs in a folder."
+    "All finished runs in a folder; raise `InputError` if there is none such."
+    if not Path(folder).is_dir(): raise InputError(f'{folder} is not a folder: give one that holds runs')
     return [load_run(p.parent) for p in sorted(Path(folder).rglob('summary.json'))]
 
 # %% ../nbs/04b_report.ipynb #9f8f5c61

@@ -75,6 +75,8 @@ class Setup:
 # %% ../nbs/04c_step.ipynb #522f598b
 def _join(device):
     "Meet the other processes; the device of this one."
+    if missing := [k for k in ('RANK', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT') if k not in os.environ]:
+        raise InputError(f'WORLD_SIZE is set but {missing[0]} is not: start several processes with torchrun, or unset WORLD_SIZE')
     if device.type == 'cuda': torch.cuda.set_device(device := torch.device('cuda', int(os.environ['LOCAL_RANK'])))
     if not dist.is_initialized():
         dist.init_process_group('nccl' if device.type == 'cuda' else 'gloo', timeout=timedelta(days=1))     # the first one may have a corpus to prepare
@@ -86,19 +88,29 @@ def _check(cfg, device, bf16, world_size):
     if cfg.fp8_head and not bf16: raise InputError('fp8_head needs bfloat16: give --dtype bfloat16, or leave it out')
     if cfg.fp8_head and device.type == 'cuda' and torch.cuda.get_device_capability(device) < (8, 9):
         raise InputError(f'fp8_head needs eight-bit floating point (Ada, Hopper or later), which {torch.cuda.get_device_name(device)} has not: leave it out')
+    if cfg.compile == 'yes' and device.type == 'cpu' and not _compiler():
+        raise InputError('compile=yes needs a C++ compiler on a CPU: install g++, or leave --compile out')
     if cfg.batch_size % (unit := world_size*(cfg.accumulate or 1)):
         raise InputError(f'batch_size={cfg.batch_size} cannot be shared by {world_size} processes with accumulate={cfg.accumulate}: choose a multiple of {unit}')
 
 def _worth_compiling(cfg):
     "On a CPU: does the run last for a quarter of an hour or so, and is there a compiler for it?"
-    return cfg.tokens*sum(flops_ledger(cfg.model).values()) > 1e14 and any(map(shutil.which, ('g++', 'clang++', 'c++')))
+    return cfg.tokens*sum(flops_ledger(cfg.model).values()) > 1e14 and _compiler()
+
+def _compiler(): return any(map(shutil.which, (os.environ.get('CXX') or 'g++', 'g++', 'clang++', 'c++')))
 
 @contextlib.contextmanager
 def main_first(setup:Setup):
-    "The first process does what stands inside; the others do it when it is done."
-    if not setup.is_main: dist.barrier()
-    yield
-    if setup.is_main and setup.world_size > 1: dist.barrier()
+    "The first process does what stands inside; the others do it when it is done, or leave if it has failed."
+    done = torch.zeros((), device=setup.device)
+    if not setup.is_main:
+        dist.broadcast(done, 0)
+        if not done: raise SystemExit(2)                # the first one says why
+    try:
+        yield
+        done += 1
+    finally:
+        if setup.is_main and setup.world_size > 1: dist.broadcast(done, 0)
 
 def _make_deterministic(on):
     "A resumed run must end with the same bits: no additions in an order that chance decides, no algorithm chosen by timing."

@@ -8,7 +8,7 @@ __all__ = ['PATTERN', 'split_words', 'END_OF_TEXT', 'merge_pair', 'split_special
            'train_bpe_words', 'train_bpe', 'bpe_merge', 'byte_alphabet', 'Tokenizer']
 
 # %% ../nbs/00_tokenizer.ipynb #1ae0dfbd
-import heapq, json, os, sys
+import ctypes, heapq, json, os, signal, sys
 import multiprocessing
 from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
@@ -97,10 +97,20 @@ def parallel_map(
     "`map` over several processes."
     workers = min(workers or os.cpu_count(), len(items))
     if workers <= 1: yield from map(f, items); return
-    context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
-    with ProcessPoolExecutor(workers, mp_context=context) as pool: yield from pool.map(f, items)
+    context, others = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn'), set(multiprocessing.active_children())
+    with ProcessPoolExecutor(workers, context, _die_with_parent) as pool:
+        try: yield from pool.map(f, items)
+        except BaseException:                   # Ctrl-C, say: nobody waits for what they are doing
+            for p in set(multiprocessing.active_children()) - others: p.terminate()
+            raise
 
-# %% ../nbs/00_tokenizer.ipynb #97b13e85
+def _die_with_parent():
+    "In a worker: Ctrl-C is for its parent, and without a parent there is no work."
+    PR_SET_PDEATHSIG = 1                        # its number in linux/prctl.h
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == 'linux': ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+# %% ../nbs/00_tokenizer.ipynb #cfcbd7f7
 def read_chunk(
     path:str|Path,  # a text file
     start:int,      # byte offset of the first byte
@@ -129,7 +139,7 @@ def count_words(
     for counts in parallel_map(partial(_count_chunk, path, special), chunks, workers): total.update(counts)
     return Counter({to_bytes(w): n for w,n in total.items()})
 
-# %% ../nbs/00_tokenizer.ipynb #cfcbd7f7
+# %% ../nbs/00_tokenizer.ipynb #5ad21a78
 def best_pair(counts:Counter)->tuple[bytes,bytes]:
     "The most frequent pair; of several, the lexicographically greatest."
     return max(counts, key=lambda pair: (counts[pair], pair))
@@ -144,7 +154,7 @@ def count_pairs(
         for pair in zip(pieces[word], pieces[word][1:]): counts[pair] += n
     return counts
 
-# %% ../nbs/00_tokenizer.ipynb #5ad21a78
+# %% ../nbs/00_tokenizer.ipynb #6465954f
 def train_bpe_plain(
     words:dict[bytes,int],          # from `count_words`
     vocab_size:int,                 # tokens in all: 256 bytes + merges + special tokens
@@ -161,7 +171,7 @@ def train_bpe_plain(
         pieces = {w: merge_pair(p, pair) for w,p in pieces.items()}
     return dict(enumerate(tokens + special)), merges
 
-# %% ../nbs/00_tokenizer.ipynb #ea11618f
+# %% ../nbs/00_tokenizer.ipynb #8f2c3d90
 def _check_vocab_size(vocab_size, special):
     least = 256 + len(special)
     if not least <= vocab_size <= 1<<16:
@@ -170,14 +180,14 @@ def _check_vocab_size(vocab_size, special):
     if len(set(special)) < len(special) or b'' in special:
         raise InputError(f'special_tokens={special}: each must be a different, non-empty string, so remove the repeated or empty one')
 
-# %% ../nbs/00_tokenizer.ipynb #ef35e376
+# %% ../nbs/00_tokenizer.ipynb #d18c5c77
 _FLIP = bytes(range(255, -1, -1))
 
 def _descending(piece:bytes)->str:
     "A sort key that puts byte strings in reverse order."
     return piece.translate(_FLIP).decode('latin-1') + '\u0100'
 
-# %% ../nbs/00_tokenizer.ipynb #ff3084d8
+# %% ../nbs/00_tokenizer.ipynb #3590d6f9
 class _PairBook:
     "Counts of neighbouring pieces over all words, kept up to date merge by merge."
     def __init__(self, words):
@@ -197,7 +207,7 @@ class _PairBook:
             if sign > 0: self.where[pair].add(i)
         return pairs
 
-# %% ../nbs/00_tokenizer.ipynb #d18c5c77
+# %% ../nbs/00_tokenizer.ipynb #821d7809
 @patch
 def pop(self:_PairBook):
     "The best pair that still occurs, or None: stale entries are thrown away."
@@ -217,7 +227,7 @@ def merge(self:_PairBook, pair):
         if self.counts[p] > 0: heapq.heappush(self.heap, self._entry(p))
         else: del self.counts[p]
 
-# %% ../nbs/00_tokenizer.ipynb #e7d76a7b
+# %% ../nbs/00_tokenizer.ipynb #180665e6
 def train_bpe_words(
     words:dict[bytes,int],          # from `count_words`
     vocab_size:int,                 # tokens in all: 256 bytes + merges + special tokens
@@ -233,7 +243,7 @@ def train_bpe_words(
         book.merge(pair)
     return dict(enumerate(tokens + special)), merges
 
-# %% ../nbs/00_tokenizer.ipynb #3ce8195a
+# %% ../nbs/00_tokenizer.ipynb #6bcb5438
 def train_bpe(
     input_path:str|Path,                # a text file; need not be UTF-8
     vocab_size:int,                     # tokens in all: 256 bytes + merges + special tokens, at most 65,536
@@ -241,11 +251,12 @@ def train_bpe(
     workers:int|None=None               # counting processes; default: one for each core
 )->tuple[dict[int,bytes], list[tuple[bytes,bytes]]]:    # id -> bytes, merges in order
     "Learn a byte-level BPE vocabulary from a text file."
+    if isinstance(special_tokens, str): raise InputError(f'special_tokens={special_tokens!r} is a string, each letter of which would be one: give a list of strings')
     special = list(special_tokens)
     _check_vocab_size(vocab_size, [s.encode() for s in special])
     return train_bpe_words(count_words(input_path, special, workers), vocab_size, special)
 
-# %% ../nbs/00_tokenizer.ipynb #6bcb5438
+# %% ../nbs/00_tokenizer.ipynb #ab6b4fcd
 def bpe_merge(
     word:bytes,                             # one pre-tokenised word
     ranks:dict[tuple[bytes,bytes],int]      # merge -> when it was learnt, 0 first
@@ -258,7 +269,7 @@ def bpe_merge(
         parts = merge_pair(parts, pair)
     return parts
 
-# %% ../nbs/00_tokenizer.ipynb #ab6b4fcd
+# %% ../nbs/00_tokenizer.ipynb #53797145
 def byte_alphabet()->dict[int,str]:
     "GPT-2's lending of a printable character to each of the 256 bytes (Radford et al. 2019)."
     printable = [*range(ord('!'), ord('~')+1), *range(ord('¡'), ord('¬')+1), *range(ord('®'), ord('ÿ')+1)]
@@ -270,7 +281,7 @@ _TO_BYTE = {c: b for b,c in _TO_CHAR.items()}
 def _chars(data:bytes)->str: return ''.join(map(_TO_CHAR.__getitem__, data))
 def _unchars(text:str)->bytes: return bytes(map(_TO_BYTE.__getitem__, text))
 
-# %% ../nbs/00_tokenizer.ipynb #53797145
+# %% ../nbs/00_tokenizer.ipynb #f2acfc2f
 class _WordCache(dict):
     "word (`str`) -> token ids; asks `encode_word` for what is missing and remembers at most `limit` words."
     def __init__(self, encode_word, limit=500_000): self.encode_word, self.limit = encode_word, limit
@@ -279,7 +290,7 @@ class _WordCache(dict):
         if len(self) < self.limit: self[word] = ids
         return ids
 
-# %% ../nbs/00_tokenizer.ipynb #5a1ccec4
+# %% ../nbs/00_tokenizer.ipynb #c10fdea1
 class Tokenizer:
     "Byte-level BPE: text to token ids and back."
     def __init__(self,
@@ -301,7 +312,7 @@ class Tokenizer:
     def __len__(self): return max(self.vocab)+1
     def _encode_word(self, word): return [t.id for t in self._model.tokenize(_chars(to_bytes(word)))]
 
-# %% ../nbs/00_tokenizer.ipynb #f2acfc2f
+# %% ../nbs/00_tokenizer.ipynb #e33042ba
 @patch
 def _strings(self:Tokenizer):
     "token in lent characters -> id; special tokens stand for themselves."
@@ -324,7 +335,7 @@ def _check(self:Tokenizer):
     if len(self.ids) < len(self.vocab): raise InputError('vocab holds the same bytes under two ids: each token must be unique')
     if len(self) > 1<<16: raise InputError(f'vocab has {len(self):,} ids: at most 65,536 fit in 16 bits')
 
-# %% ../nbs/00_tokenizer.ipynb #e33042ba
+# %% ../nbs/00_tokenizer.ipynb #1edd178b
 @patch
 def encode(self:Tokenizer,
     text:str,           # any text
@@ -355,7 +366,7 @@ def decode(self:Tokenizer,
     try: return b''.join([self.vocab[int(i)] for i in ids]).decode('utf-8', errors)
     except KeyError as e: raise InputError(f'token id {e} is not in the vocabulary: ids go from 0 to {len(self)-1}') from None
 
-# %% ../nbs/00_tokenizer.ipynb #a66b6051
+# %% ../nbs/00_tokenizer.ipynb #fe59b75b
 @patch
 def encode_iterable(self:Tokenizer,
     pieces:Iterable[str]    # text in any pieces, read lazily
@@ -375,7 +386,7 @@ def _seam(special_tokens):
     first = ''.join(regex.escape(s[0]) for s in special_tokens)
     return regex.compile(rf'(?r)(?<=\S)\s(?=\S)|\s(?=[^\s{first}])')
 
-# %% ../nbs/00_tokenizer.ipynb #7a433316
+# %% ../nbs/00_tokenizer.ipynb #9198c21e
 @patch
 def save(self:Tokenizer,
     folder:str|Path     # made if missing; its vocab.json, merges.txt and meta.json are replaced
@@ -390,7 +401,7 @@ def save(self:Tokenizer,
 @patch
 def _fingerprints(self:Tokenizer, folder): return {name: sha256(folder/name) for name in ('vocab.json', 'merges.txt')}
 
-# %% ../nbs/00_tokenizer.ipynb #37764f05
+# %% ../nbs/00_tokenizer.ipynb #f3a9993a
 @patch(cls_method=True)
 def from_files(cls:Tokenizer,
     vocab_path:str|Path,                    # GPT-2 style vocab.json
@@ -411,10 +422,11 @@ def load(cls:Tokenizer,
     "Read a saved tokenizer, after checking the fingerprints of its files."
     folder = Path(folder)
     meta = read_json(folder/'meta.json')
-    for name, expected in meta['files'].items(): check_sha256(folder/name, expected)
+    if 'special_tokens' not in meta: raise InputError(f'{folder} is not the folder of a tokenizer: give one that `save` has written, such as {folder/"tokenizer"}')
+    for name, expected in meta['files'].items(): check_sha256(folder/name, expected, 'bring back a copy, or delete the folder if it is made again by itself')
     return cls.from_files(folder/'vocab.json', folder/'merges.txt', meta['special_tokens'])
 
-# %% ../nbs/00_tokenizer.ipynb #1e1f5c11
+# %% ../nbs/00_tokenizer.ipynb #d9fbc5b8
 @patch
 def to_dict(self:Tokenizer)->dict:
     "Everything in plain Python values."
@@ -427,7 +439,7 @@ def from_dict(cls:Tokenizer, d:dict)->Tokenizer:
     data = lambda s: s.encode('latin-1')
     return cls({i: data(s) for i,s in d['vocab']}, [(data(a), data(b)) for a,b in d['merges']], d['special_tokens'])
 
-# %% ../nbs/00_tokenizer.ipynb #d9fbc5b8
+# %% ../nbs/00_tokenizer.ipynb #96293420
 @patch
 def to_hf(self:Tokenizer):
     "The same tokenizer as a `tokenizers.Tokenizer`; its `save(path)` writes `tokenizer.json`."

@@ -8,7 +8,7 @@ __all__ = ['PEAK_TFLOPS', 'Evaluation', 'evaluate', 'State', 'content_sha256', '
            'run_experiment', 'main']
 
 # %% ../nbs/04_train.ipynb #de44cfa5
-import contextlib, errno, gc, hashlib, json, math, os, re, signal, sys, time
+import contextlib, errno, gc, hashlib, json, math, os, re, shutil, signal, sys, tempfile, time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 import torch
@@ -106,7 +106,10 @@ def _feed(obj, update):
 
 def save_checkpoint(path:str|Path, content:dict):
     "Write plain values and tensors with their fingerprint; a crash leaves the file as it was."
-    with atomic_write(path) as f: torch.save({**content, 'sha256': content_sha256(content)}, f)
+    with atomic_write(path) as f:
+        try: torch.save({**content, 'sha256': content_sha256(content)}, f)
+        except RuntimeError as e:           # torch's, for what the system said
+            raise OSError(errno.ENOSPC, 'No space left on device', str(path)) if shutil.disk_usage(Path(path).parent).free < 1<<20 else e
 
 def load_checkpoint(
     path:str|Path,      # written by `save_checkpoint`
@@ -186,7 +189,7 @@ class Job:
     @classmethod
     def prepare(cls, cfg:Config, folder:Path, say=print)->'Job':
         "Find or make the data and put it on the device."
-        setup = Setup.of(cfg)
+        setup = Setup.of(cfg.check())
         if setup.device.type == 'cpu': keep_memory()
         with main_first(setup):
             files = corpus_files(cfg.corpus, cfg.data_dir, cfg.train_text, cfg.valid_text, cfg.synthetic_bytes)
@@ -218,18 +221,24 @@ class Job:
 def row(self:Job, state:State, norm:Tensor)->dict:
     "Add a row to the table: the mean loss since the last one."
     loss, norm, cfg = self.mean(state.loss_sum/state.loss_count).item(), norm.item(), self.cfg
-    if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise InputError(f'loss {loss} and gradient norm {norm} at step {state.step}: choose a smaller learning_rate '
-                         f'(now {cfg.learning_rate}) or a longer warmup_iters, and another --name')
+    self.check_finite(state, loss=loss, gradient_norm=norm)
     state.rows.append(dict(step=state.step, tokens=state.step*cfg.batch_size*cfg.context_length, learning_rate=cfg.lr(state.step-1), train_loss=loss, grad_norm=norm))
     state.loss_sum.zero_(); state.loss_count = 0
     return state.rows[-1]
+
+@patch
+def check_finite(self:Job, state:State, **numbers:float):
+    "Raise `InputError` if training has gone astray."
+    if all(map(math.isfinite, numbers.values())): return
+    raise InputError(f'{", ".join(f"{k} {v}" for k, v in numbers.items())} at step {state.step}: choose a smaller learning_rate '
+                     f'(now {self.cfg.learning_rate}) or a longer warmup_iters, and another --name')
 
 # %% ../nbs/04_train.ipynb #73d252a8
 @patch
 def record_evaluation(self:Job, state:State, row:dict):
     "Evaluate, keep the model if it is the best so far, and enter the loss in the row; after the last step that of all tokens."
     e = self.evaluate(state.model, self.cfg.eval_tokens or None)        # the same tokens every time: so "best" is fair
+    self.check_finite(state, validation_loss=e.loss)
     if e.loss < state.best:
         state.best = e.loss
         save_model(self.folder/'checkpoints'/'best_model.pt', state, self.cfg, self.tokenizer, e.loss)
@@ -311,9 +320,9 @@ def broadcast(self:Job, x:float)->float:
 
 @patch
 def stopped(self:Job, state:State, stop)->bool:
-    "Is the flag up? Several processes agree on it with each row, so that they stop after the same step."
+    "Is the flag up? Several processes agree on it, so that they stop after the same step; on GPUs, which should not wait, at each tenth."
     if self.setup.world_size == 1: return bool(stop)
-    if state.step % self.cfg.log_interval: return False
+    if self.setup.device.type == 'cuda' and state.step % 10: return False
     return self.mean(torch.tensor(float(bool(stop)), device=self.setup.device)).item() > 0
 
 # %% ../nbs/04_train.ipynb #3a3a4b4b
@@ -333,10 +342,14 @@ def check_folder(
     try: old = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError): old = None
     if not isinstance(old, dict): raise InputError(f'{path} is missing or damaged: delete the folder {folder} and start again')
+    _check_same(folder, old, cfg, 'give the same values, or choose another --name')
+
+def _check_same(where, old, cfg, remedy):
+    "Is `old`, the fields of a configuration, that of this run, but for what may differ?"
     old = asdict(Config()) | old            # it may come from before a field was added
     free = _MAY_DIFFER - ({'eval_interval'} if cfg.patience else set())         # with patience, it decides when the run ends
     differ = [f'{k} ({old[k]} there, {v} here)' for k,v in asdict(cfg).items() if k not in free and old[k] != v]
-    if differ: raise InputError(f'{folder} holds another run; it differs in {", ".join(differ)}: give the same values, or choose another --name')
+    if differ: raise InputError(f'{where} holds another run; it differs in {", ".join(differ)}: {remedy}')
 
 # %% ../nbs/04_train.ipynb #f2204b9c
 @patch
@@ -345,13 +358,17 @@ def begin(self:Job, resume:bool=False)->State:
     checkpoint = self.folder/'checkpoints'/'final_checkpoint.pt'
     with main_first(self.setup):
         if self.setup.is_main: self.claim(resume)
-    if checkpoint.exists(): return State.from_dict(load_checkpoint(checkpoint), self.cfg, self.setup.device)
-    return State.fresh(self.cfg, self.setup.device)
+    if not checkpoint.exists(): return State.fresh(self.cfg, self.setup.device)
+    content, remedy = load_checkpoint(checkpoint), 'bring back its own checkpoint, or delete it to start from the first step'
+    if 'optimizer' not in content: raise InputError(f'{checkpoint} holds a model alone, as best_model.pt does: {remedy}')
+    _check_same(checkpoint, content['config'], self.cfg, remedy)
+    return State.from_dict(content, self.cfg, self.setup.device)
 
 @patch
 def claim(self:Job, resume:bool):
     "Make sure that the folder is ours; writes config.json if there is none."
     check_folder(self.folder, self.cfg, resume)
+    for part in self.folder.rglob('.*.part'): part.unlink()         # left by a process that was killed while it wrote
     path, data = self.folder/'config.json', {k: self.meta[k] for k in ('train', 'valid', 'tokenizer_sha256')}
     if not path.exists():
         dump_json(path, asdict(self.cfg) | dict(environment=environment(self.setup), data=data))
@@ -404,14 +421,22 @@ def summary(self:Job, state:State, e:Evaluation)->dict:
 # %% ../nbs/04_train.ipynb #868fa0a1
 @patch
 def finish(self:Job, state:State)->dict:
-    "Write summary.json and loss_curves.png; of a run with `patience` the best model counts, else the last."
+    "Write what a run ends with; if it has `patience` the best model counts, else the last."
     if self.cfg.patience:
         state.model.load_state_dict(load_checkpoint(self.folder/'checkpoints'/'best_model.pt')['model'])
         self.final = None
     summary = self.summary(state, self.final or self.evaluate(state.model))
     dump_json(self.folder/'summary.json', summary)
-    with atomic_write(self.folder/'loss_curves.png') as f: plot_run(load_run(self.folder)).savefig(f, dpi=150, format='png')
+    self.complete(state)
     return summary
+
+@patch
+def complete(self:Job, state:State):
+    "Write metrics.csv and loss_curves.png if they are not there; the second may be missing where a run was stopped at its very end."
+    metrics, picture = self.folder/'metrics.csv', self.folder/'loss_curves.png'
+    if not metrics.exists(): write_metrics(metrics, state.rows)
+    if picture.exists(): return
+    with atomic_write(picture) as f: plot_run(load_run(self.folder)).savefig(f, dpi=150, format='png')
 
 def train(
     job:Job,                # from `Job.prepare`
@@ -422,7 +447,11 @@ def train(
 )->dict|None:               # the summary, or None if the run was stopped; {} in all but the first of several processes
     "Train one model. Ctrl-C saves and stops; `resume` goes on to the same weights."
     state, cfg, done = job.begin(resume), job.cfg, job.folder/'summary.json'
-    if job.finished(state) and done.exists(): return json.loads(done.read_text(encoding='utf-8'))
+    if job.finished(state) and done.exists():
+        try: summary = json.loads(done.read_text(encoding='utf-8'))
+        except ValueError: raise InputError(f'{done} is damaged: delete it, and --resume makes it again') from None
+        if job.setup.is_main: job.complete(state)
+        return summary
     shown = Progress(cfg, state, progress and job.setup.is_main) if bar is None else contextlib.nullcontext(bar)
     with (StopFlag(patient=job.setup.world_size > 1) if stop is None else stop) as stop, shown as bar:
         job.loop(state, bar, stop)
@@ -444,11 +473,14 @@ def run_experiment(
     if args.resume and not any((f/'config.json').exists() for f in folders):
         raise InputError(f'{root} holds no run to resume: leave --resume out, or correct --name or --output-dir')
     for cfg, folder in zip(args.runs, folders):
-        Setup.of(cfg)
-        if is_main: check_folder(folder, cfg, args.resume)
+        with main_first(Setup.of(cfg)):
+            if is_main: check_folder(folder, cfg, args.resume); _check_writable(folder); _check_writable(cfg.data_dir)
+    all_runs = root/'config.json'
+    if len(folders) > 1 and all_runs.exists() and '"runs"' not in all_runs.read_text(encoding='utf-8'):
+        raise InputError(f'{root} holds a run already: choose another --name, or delete the folder')
     jobs = [Job.prepare(cfg, folder, say) for cfg, folder in zip(args.runs, folders)]
-    if len(jobs) > 1 and is_main:     # for --resume --name, and to run it again
-        dump_json(root/'config.json', dict(runs=[asdict(cfg) for cfg in args.runs]))
+    if len(jobs) > 1 and is_main and not (args.resume and all_runs.exists()):       # for --resume --name, and to run it again
+        dump_json(all_runs, dict(runs=[asdict(cfg) for cfg in args.runs]))
     for job in jobs:
         say(_headline(job))
         summary = train(job, args.resume, progress)
@@ -462,6 +494,12 @@ def _folders(args):
     "Of each run."
     root = args.output_dir/args.name
     return [root] if len(args.runs) == 1 else [root/r.name for r in args.runs]
+
+def _check_writable(folder):
+    "Raise OSError where no such folder can be made, before hours have been spent on what should be written there."
+    there = next(p for p in (Path(folder).absolute(), *Path(folder).absolute().parents) if p.exists())
+    try: tempfile.TemporaryFile(dir=there).close()
+    except OSError as e: raise OSError(e.errno, e.strerror, str(folder)) from None
 
 def _headline(job):
     c = job.cfg
@@ -488,13 +526,22 @@ def main(
     argv:list[str]|None=None    # default: the arguments of the process
 )->int:                         # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
     "The command line."
+    for stream in (sys.stdout, sys.stderr):             # what a terminal cannot show should not stop a run
+        with contextlib.suppress(AttributeError): stream.reconfigure(errors='replace')
     try:
         args = parse_args(argv)
         if not args.benchmark: return 0 if run_experiment(args) else 130
+        if int(os.environ.get('WORLD_SIZE', 1)) > 1: raise InputError('a benchmark starts its own processes: leave torchrun out')
         from owt_transformer.benchmark import run_benchmark
         for cfg, folder in zip(args.runs, _folders(args)): run_benchmark(cfg, folder, args.compare, args.profile)
         return 0
-    except (InputError, OSError, torch.OutOfMemoryError) as e: print(f'error: {_message(e)}', file=sys.stderr); return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())          # for what Python still wants to say there
+        print('stopped, since nobody reads the output any more; go on with the same command and --resume', file=sys.stderr); return 130
+    except (InputError, OSError, MemoryError, RuntimeError) as e:
+        if not (message := _message(e)): raise
+        if os.environ.get('RANK', '0') == '0' or not isinstance(e, InputError): print(f'error: {message}', file=sys.stderr)     # one says it for all
+        return 2
     except KeyboardInterrupt: print('\ninterrupted', file=sys.stderr); return 130
     finally:
         if dist.is_initialized():
@@ -502,10 +549,11 @@ def main(
             dist.destroy_process_group()
 
 def _message(e, place='--output-dir or --data-dir'):
-    "What went wrong, and the remedy."
-    if isinstance(e, torch.OutOfMemoryError): return 'the device has too little memory: choose a smaller --batch-size, or take it in parts with --accumulate'
+    "What went wrong, and the remedy; nothing for a defect of this program."
+    if isinstance(e, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(e):
+        return 'the device has too little memory: choose a smaller --batch-size or model, or take the batch in parts with --accumulate'
     if isinstance(e, OSError): return f'{e}: ' + ('free some space' if e.errno == errno.ENOSPC else f'choose another {place}')
-    return str(e)
+    return str(e) if isinstance(e, InputError) else ''
 
-# %% ../nbs/04_train.ipynb #3015da29
+# %% ../nbs/04_train.ipynb #e551e561
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())
