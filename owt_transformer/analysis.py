@@ -50,7 +50,7 @@ def plot_against(
     x:str='tokens',                 # a key of `AXES`
     y:str='valid_bits_per_byte',    # a column of the metrics
     ax=None,                        # axes to draw into; default: a new figure
-    label:str='bits per byte'         # unit of `y`
+    label:str='bits per byte'       # unit of `y`
 ):
     "Validation curves of runs: thin for each seed, the name once for each corpus."
     if x not in AXES: raise InputError(f'axis {x!r} is not known: choose from {", ".join(AXES)}')

@@ -255,7 +255,7 @@ class Step:
     ):
         self.state, self.data, self.cfg, self.setup, device = state, data, cfg, setup, setup.device
         self.one_pass = device.type == 'cuda' and kernels.triton is not None if one_pass is None else one_pass
-        self.samples = cfg.batch_size//setup.world_size                              # samples of this process
+        self.samples = cfg.batch_size//setup.world_size                         # samples of this process
         self.part = part_size(self.samples, cfg.context_length, device, cfg.accumulate)
         self.done = torch.tensor([state.step], device=device)                   # what changes from step to step
         self.norm, self.now = torch.zeros((), device=device), torch.zeros(4, device=device)
@@ -333,7 +333,7 @@ def gradients(self:Step):
     parts, number = self.samples//self.part, self.done if self.setup.device.type == 'cuda' else self.state.step     # a graph cannot ask the host
     x, y = self.data.windows(row(self.starts, number))                                      # [B, T]
     for i, (part_x, part_y) in enumerate(zip(x.split(self.part), y.split(self.part))):
-        more_to_come = self.setup.world_size > 1 and i < parts-1                                 # no talk between processes yet
+        more_to_come = self.setup.world_size > 1 and i < parts-1                            # no talk between processes yet
         with self.loss.no_sync() if more_to_come else contextlib.nullcontext():
             loss = self.loss(part_x, part_y, 1/parts)
             loss.backward()

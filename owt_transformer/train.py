@@ -555,5 +555,5 @@ def _message(e, place='--output-dir or --data-dir'):
     if isinstance(e, OSError): return f'{e}: ' + ('free some space' if e.errno == errno.ENOSPC else f'choose another {place}')
     return str(e) if isinstance(e, InputError) else ''
 
-# %% ../nbs/04_train.ipynb #e551e561
+# %% ../nbs/04_train.ipynb #2d7389c6
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())
