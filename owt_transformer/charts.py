@@ -41,6 +41,7 @@ def short(
 def alike(values:list[float])->list[str]:
     "Labels for values of one chart."
     top = max(map(abs, values))
+    if 1000 <= top < 10_000 and all(abs(v) >= 1 or not v for v in values): return [f'{v:,.0f}'.replace('-', '−') for v in values]
     if not .001 <= top < 1000 or all(v == round(v) for v in values): return [short(v) for v in values]
     places = max(2 - math.floor(math.log10(top)), 0)
     return [(f'{v:.{places}f}' if round(v, places) or not v else short(v, 1)).replace('-', '−') for v in values]

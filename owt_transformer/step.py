@@ -25,7 +25,7 @@ from . import kernels
 from .config import Config
 from .data import TokenData
 from .files import InputError
-from .kernels import adamw_pass, head_cross_entropy, quicken
+from .kernels import adamw_pass, head_cross_entropy, use_onednn
 from .model import Transformer, flops_ledger
 from .optim import clip_grad_norm, cross_entropy
 
@@ -198,7 +198,7 @@ class Loss(nn.Module):
         self.body = torch.compile(model.body) if compile else model.body
 
     def forward(self, x, y, share=1.):
-        "`x` and `y` int64 [B, T]; `share` times the mean loss, a float32 scalar."
+        "`x` and `y` int64 [B, T]; `share` times the mean loss, a float32 scalar. Call `backward` on this very value: `share` is the only factor that counts."
         hidden = self.body(self.model.embedding(x.int()))       # a GPU sorts tokens for the gradient, and half the digits in half the passes
         return head_cross_entropy(hidden, self.model.head.weight, y, self.chunk, self.fp8, share, last=True)
 
@@ -274,7 +274,7 @@ def ready_model(self:Step):
     "The model that is differentiated, and its loss."
     model, setup = self.state.model, self.setup
     if setup.compile: torch._dynamo.reset()                                     # nothing of earlier models in this process
-    if not setup.bf16: quicken(model)                                           # torch's products of bfloat16 are fast
+    if not setup.bf16: use_onednn(model)                                           # torch's products of bfloat16 are fast
     work = working_copy(model) if setup.bf16 else model
     self.pairs = list(zip(model.parameters(), work.parameters()))               # the true weights, and those at work
     self.loss = Loss(work, setup.compile, self.cfg.fp8_head, 1<<20 if setup.device.type == 'cuda' else 1024)
@@ -333,7 +333,7 @@ def gradients(self:Step):
     parts, number = self.samples//self.part, self.done if self.setup.device.type == 'cuda' else self.state.step     # a graph cannot ask the host
     x, y = self.data.windows(row(self.starts, number))                                      # [B, T]
     for i, (part_x, part_y) in enumerate(zip(x.split(self.part), y.split(self.part))):
-        more_to_come = self.setup.world_size > 1 and i < parts-1                            # no talk between processes yet
+        more_to_come = self.setup.world_size > 1 and i < parts-1                            # no communication between processes yet
         with self.loss.no_sync() if more_to_come else contextlib.nullcontext():
             loss = self.loss(part_x, part_y, 1/parts)
             loss.backward()
