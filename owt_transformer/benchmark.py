@@ -503,25 +503,23 @@ def variants(cfg:Config)->dict[str,Config]:
 
 def scaling(
     cfg:Config,
-    which:dict=None,        # what is changed -> the changed configuration; default: all `variants`
+    which:dict=None,        # what is changed -> the changed configuration; default: all `variants`. They are in memory together
     say=print,
     **kwargs                # of `compete`
 )->list[dict]:              # for each variant what it is, its figures, and those of the configuration itself beside it
-    "Our speed where one thing is halved or doubled, each in turns with the configuration itself."
-    out = []
-    for what, changed in (which or variants(cfg)).items():
-        say(what)
-        beside = compete({'itself': ('ours', cfg), what: ('ours', changed)}, say=lambda s: say(s) if 'failed' in s else None, **kwargs)
-        if len(beside) < 2: continue            # it has been said why
-        flops = sum(flops_ledger(changed.model).values())
-        out.append(dict(what=what, config=_recorded(changed), flops_per_token=flops, variant=beside[what], itself=beside['itself']))
-    return out
+    "Our speed where one thing is halved or doubled, in turns with the configuration itself."
+    which = which or variants(cfg)
+    say(', '.join(which))
+    figures = compete({'itself': ('ours', cfg), **{what: ('ours', c) for what, c in which.items()}}, say=lambda s: say(s) if 'failed' in s else None, **kwargs)
+    return [dict(what=what, config=_recorded(c), flops_per_token=sum(flops_ledger(c.model).values()), variant=figures[what], itself=figures['itself'])
+            for what, c in which.items() if {what, 'itself'} <= figures.keys()]         # of others it has been said why
 
 # %% ../nbs/04d_benchmark.ipynb #70f78f44
 def measure(
     folder:Path,            # gets ceilings.json, benchmark.json, ladder.json, scaling.json, profile.json and trace.json
     cfg:Config,
     say=print,
+    compare:str='transformers',     # beside a library, or '': ours alone
     **kwargs                # of `compete`
 ):
     "What the page on performance tells of one configuration."
@@ -530,13 +528,13 @@ def measure(
     def write(name, content): dump_json(folder/f'{name}.json', content)
     kwargs = dict(keep=False) | kwargs                  # Ctrl-C ends all of it, and what has been written stays
     write('ceilings', dict(environment=environment(setup), **ceilings(setup.device, setup.bf16)))
-    run_benchmark(cfg, folder, compare='transformers', say=say, **kwargs)
+    run_benchmark(cfg, folder, compare=compare, say=say, **kwargs)
     result = benchmark(cfg, rungs(setup), say=say, **kwargs)
     say('\n' + benchmark_table(result)); write('ladder', result)
     write('profile', dict(environment=environment(setup), kernels=profile_step(cfg, folder, rows=None)))
-    scaled = []
-    for what, changed in variants(cfg).items():
-        scaled += scaling(cfg, {what: changed}, say=say, **dict(rounds=3) | kwargs)
+    scaled, which = [], variants(cfg)
+    for group in [which] if setup.device.type == 'cuda' else [{what: c} for what, c in which.items()]:     # a GPU's memory holds them all
+        scaled += scaling(cfg, group, say=say, **dict(rounds=3) | kwargs)
         write('scaling', dict(environment=environment(setup), variants=scaled))
 
 # %% ../nbs/04d_benchmark.ipynb #5d38674a

@@ -135,13 +135,13 @@ def _cpu_name():
 def commit(
     path:str=owt_transformer.__file__       # a file of the repository
 )->str:
-    "The commit of this package, with a + if files differ from it; 'unknown' where the package is not in its own repository."
+    "The commit of this package, with a + if files differ from it; where the package is not in its own repository, what OWT_COMMIT says, or 'unknown'."
     here = Path(path)
     git = lambda *args: subprocess.run(['git', *args], cwd=here.parent, capture_output=True, text=True, check=True).stdout.strip()
     try:
         git('ls-files', '--error-unmatch', here.name)       # not some other repository that we are installed in
         return git('rev-parse', 'HEAD') + ('+' if git('status', '--porcelain', '-uno') else '')
-    except (OSError, subprocess.CalledProcessError): return 'unknown'
+    except (OSError, subprocess.CalledProcessError): return os.environ.get('OWT_COMMIT', 'unknown')
 
 def environment(setup:Setup)->dict:
     "Versions, commit, device and how it was used."
@@ -273,7 +273,9 @@ class Step:
 def ready_model(self:Step):
     "The model that is differentiated, and its loss."
     model, setup = self.state.model, self.setup
-    if setup.compile: torch._dynamo.reset()                                     # nothing of earlier models in this process
+    if setup.compile:
+        torch._dynamo.reset()                                                   # nothing of earlier models in this process
+        torch._inductor.config.triton.autotune_pointwise = False                # no kernel chosen by a race on a GPU that others may use
     if not setup.bf16: use_onednn(model)                                           # torch's products of bfloat16 are fast
     work = working_copy(model) if setup.bf16 else model
     self.pairs = list(zip(model.parameters(), work.parameters()))               # the true weights, and those at work

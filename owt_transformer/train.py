@@ -24,7 +24,7 @@ from .files import InputError, atomic_write, dump_json
 from .kernels import keep_memory
 from .model import ModelConfig, Transformer, flops_ledger, generate, parameter_ledger
 from .optim import bits_per_byte, make_optimizer, perplexity
-from .report import comparison, load_run, plot_comparison, plot_run, write_metrics
+from .report import append_metrics, comparison, load_run, plot_comparison, plot_run, write_metrics
 from .step import PlainStep, Setup, Step, device_name, environment, main_first
 from .tokenizer import END_OF_TEXT, Tokenizer
 
@@ -290,6 +290,7 @@ def loop(self:Job, state:State, bar:Progress, stop)->State:
     "Train until the run is over, or until `stop` is true."
     cfg, due = self.cfg, lambda interval: state.step % interval == 0 or state.step == cfg.max_iters
     do_step = (Step if cfg.step == 'fast' else PlainStep)(state, self.train, cfg, self.setup)
+    if self.setup.is_main: write_metrics(metrics := self.folder/'metrics.csv', state.rows)          # those of the checkpoint
     start = time.perf_counter()
     while not (self.finished(state) or self.stopped(state, stop)):
         do_step()
@@ -302,7 +303,7 @@ def loop(self:Job, state:State, bar:Progress, stop)->State:
         row['seconds'] = state.seconds
         if self.setup.is_main:
             if due(cfg.eval_interval): self.record_evaluation(state, row); start = time.perf_counter()
-            write_metrics(self.folder/'metrics.csv', state.rows)
+            append_metrics(metrics, row)
             if due(cfg.checkpoint_interval): self.save(state); start = time.perf_counter()
             bar.show(state, row)
         if due(cfg.eval_interval) and cfg.patience: row['valid_loss'] = self.broadcast(row.get('valid_loss', 0.))
