@@ -9,7 +9,7 @@ __all__ = ['CONTENDERS', 'LADDER', 'Ours', 'Theirs', 'TransformersLlama', 'LitGP
            'traffic_ledger', 'floor', 'profile_step', 'run_benchmark', 'variants', 'scaling', 'measure', 'main']
 
 # %% ../nbs/04d_benchmark.ipynb #2cfe05ff
-import contextlib, importlib.util, itertools, multiprocessing, os, statistics, sys, time
+import contextlib, importlib.util, itertools, multiprocessing, os, signal, statistics, sys, time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -204,8 +204,15 @@ def _serve(pipe, name, cfg):
             seconds = time.perf_counter() - start
             recorded = getattr(getattr(step, 'step', None), 'peak', 0)          # by a graph, when it was made
             pipe.send((seconds, max(_peak_memory(device), recorded)))
-    except KeyboardInterrupt: pass
     except Exception as e: pipe.send(f'{type(e).__name__}: {e}')
+
+@contextlib.contextmanager
+def _undisturbed():
+    "Processes started here leave Ctrl-C to us."
+    try: old = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError: yield; return            # not in the main thread
+    try: yield
+    finally: signal.signal(signal.SIGINT, old)
 
 # %% ../nbs/04d_benchmark.ipynb #6018012c
 class Contender:
@@ -215,7 +222,8 @@ class Contender:
         context = multiprocessing.get_context('spawn')
         self.name, (self.pipe, theirs) = name, context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, name, cfg), daemon=True)
-        self.process.start(); theirs.close()
+        with _undisturbed(): self.process.start()
+        theirs.close()
 
     def _answer(self):
         try: answer = self.pipe.recv()
@@ -232,7 +240,8 @@ class Contender:
         with contextlib.suppress(OSError): self.pipe.send(n)        # if it is gone, the answer says so
         seconds, self.peak = self._answer()
         return seconds
-    def __exit__(self, *exc):
+    def __exit__(self, kind, *exc):
+        if kind: self.process.terminate()
         with contextlib.suppress(OSError): self.pipe.send(0)
         self.process.join(10)
         if self.process.is_alive(): self.process.terminate()
@@ -475,6 +484,7 @@ def run_benchmark(
     "Benchmark one configuration, print the table and write it down."
     if compare and importlib.util.find_spec(compare) is None:
         raise InputError(f'--compare {compare} needs the library {compare}: pip install {compare}, or leave --compare out')
+    if compare: llama_config(cfg.model)             # raises if theirs cannot be the same model
     setup = Setup.of(cfg)
     here = environment(setup)
     say(f"{here['device']}, {here['precision']}, batch {cfg.batch_size} x {cfg.context_length}, vocabulary {cfg.vocab_size:,}")

@@ -95,7 +95,9 @@ def check(self:Config):
     if self.batch_size*self.context_length > 1<<31:
         raise InputError(f'batch_size={self.batch_size} of context_length={self.context_length} are more than 2**31 tokens: choose smaller ones')
     if not 0 <= self.seed < 1<<63: raise InputError(f'seed={self.seed} is out of range: choose from 0 to 2**63-1')
-    _check_name(self.name)
+    _check_name(self.name); _check_name(self.corpus, 'corpus')
+    for f in ('data_dir', 'train_text', 'valid_text', 'tokenizer'):
+        if '\0' in getattr(self, f): raise InputError(f'{f}={getattr(self, f)!r} is no path: leave the zero byte out')
     return self
 
 def _typed(key, value, typ):
@@ -104,9 +106,9 @@ def _typed(key, value, typ):
     if type(value) is not typ: raise InputError(f'{key}={value!r} has the wrong type: it must be {typ.__name__}, not {type(value).__name__}')
     return value
 
-def _check_name(name):
-    if name in ('', '.', '..') or Path(name).name != name:
-        raise InputError(f'name={name!r} must be a plain folder name without slashes, such as my-run')
+def _check_name(name, field='name'):
+    if name in ('', '.', '..') or Path(name).name != name or not name.isprintable():
+        raise InputError(f'{field}={name!r} must be a plain folder name without slashes, such as my-run')
 
 # %% ../nbs/04a_config.ipynb #1e61da62
 def _sample(name, corpus, vocab_size):
@@ -153,7 +155,7 @@ def load_configs(
     if not what.endswith('.json'): raise InputError(f'preset {what!r} is not known: {did_you_mean(what, PRESETS)} Or give the path of a .json file')
     try: values = json.loads(Path(what).read_text(encoding='utf-8'))
     except OSError as e: raise InputError(f'{what} cannot be read ({e.strerror}): give the path of a .json file or a preset: {", ".join(PRESETS)}') from None
-    except ValueError as e: raise InputError(f'{what} is not JSON ({e}): correct it, or start from the config.json of a run') from None
+    except (ValueError, RecursionError) as e: raise InputError(f'{what} is not JSON ({e}): correct it, or start from the config.json of a run') from None
     if not isinstance(values, dict): raise InputError(f'{what} holds a {type(values).__name__}: it must be an object of fields, or {{"runs": [...]}}')
     runs = values.get('runs', [values])
     if not isinstance(runs, list) or not runs or not all(isinstance(r, dict) for r in runs):
@@ -220,8 +222,10 @@ def parse_args(
     file = Path(config)
     name = name or (config if config in PRESETS else runs[0].name if len(runs) == 1 else file.resolve().parent.name if file.stem == 'config' else file.stem)
     if len(runs) == 1: runs = [replace(runs[0], name=name)]
+    if given.get('train_text') and 'corpus' not in given and len(runs) == 1: given['corpus'] = Path(given['train_text']).stem      # it is not the preset's any more
     runs = [from_dict(given, base=r).check() for r in runs]
     _check_experiment(runs, config, given)
+    if resume and benchmark: raise InputError('--resume means nothing to a benchmark: leave it out')
     _check_name(name)
     return Args(runs, name, Path(out), resume, benchmark, compare, profile)
 

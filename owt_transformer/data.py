@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 # %% ../nbs/01_data.ipynb #269e02bd
 from .download import download
-from .files import InputError, atomic_write, check_sha256, read_json, sha256, write_json
+from .files import InputError, atomic_write, check_sha256, locked, read_json, sha256, write_json
 from .synthetic import GRAMMARS, documents
 from .tokenizer import END_OF_TEXT, Tokenizer, find_chunks, parallel_map, read_chunk, to_bytes, train_bpe
 
@@ -28,7 +28,7 @@ def split_documents(
     text:str            # documents with `<|endoftext|>` between them
 )->list[str]:           # the documents that are not empty
     "Cut a text into its documents."
-    docs = [d.removeprefix('\n').removesuffix('\n') for d in text.split(END_OF_TEXT)]
+    docs = [d.removeprefix('\r').removeprefix('\n').removesuffix('\n').removesuffix('\r') for d in text.split(END_OF_TEXT)]      # Windows ends lines with both
     return [d for d in docs if d]
 
 def iter_documents(
@@ -58,6 +58,7 @@ def hold_out(
     share:float=.1          # at least this share of the documents is held out; one at least stays and goes
 ):
     "Split a corpus file into a training and a validation file."
+    if not 0 <= share < 1: raise InputError(f'share={share} must lie in [0, 1): .1 holds out a tenth of the documents')
     n = sum(1 for _ in iter_documents(path))
     if n < 2:
         raise InputError(f'{path} holds {n} document(s): at least 2 are needed to hold one out, so separate them by {END_OF_TEXT} or give a validation text')
@@ -93,6 +94,13 @@ class CorpusFiles:
     valid:Path              # validation text
     floor:dict|None=None    # synthetic text: entropy in bits per byte, of the source and of the validation text
 
+def _fingerprints(files): return {p.name: sha256(p) for p in (files.train, files.valid)}
+
+def _intact(made, files):
+    "Are the files still those that were made, by the record of it?"
+    try: return read_json(made)['files'] == _fingerprints(files)
+    except (InputError, OSError): return False
+
 def _checked(path):
     path = Path(path)
     if not path.is_file(): raise InputError(f'{path} is not a file: give the path of a text file')
@@ -108,14 +116,13 @@ def write_synthetic(
     "Generate a synthetic corpus, or find it generated."
     files, made = CorpusFiles(Path(folder)/'train.txt', Path(folder)/'valid.txt'), Path(folder)/'floor.json'
     order = dict(name=name, size=size, source=GRAMMARS[name]().floor())
-    with contextlib.suppress(InputError):
+    if _intact(made, files):
         known = read_json(made)
-        for path in (files.train, files.valid): check_sha256(path, known['files'][path.name])
         if order == {k: known[k] for k in order}: files.floor = known
     if not files.floor:
         _write_sample(name, files.train, size, seed=1)
         bits, n = _write_sample(name, files.valid, size//10, seed=2)
-        files.floor = order | dict(valid=bits/n, files={p.name: sha256(p) for p in (files.train, files.valid)})
+        files.floor = order | dict(valid=bits/n, files=_fingerprints(files))
         write_json(made, files.floor)
     files.floor = {k: files.floor[k] for k in ('source', 'valid')}
     return files
@@ -151,8 +158,12 @@ def _own_files(folder, train, valid):
     "A pair of files, the second cut from the first if it is not given."
     if valid: return CorpusFiles(train, _checked(valid))
     split = Path(folder)/f'split-{sha256(train)[:12]}'
-    if not (split/'valid.txt').exists(): hold_out(train, split/'train.txt', split/'valid.txt')
-    return CorpusFiles(split/'train.txt', split/'valid.txt')
+    files, made = CorpusFiles(split/'train.txt', split/'valid.txt'), split/'split.json'
+    with locked(split):
+        if not _intact(made, files):
+            hold_out(train, files.train, files.valid)
+            write_json(made, dict(files=_fingerprints(files)))
+    return files
 
 # %% ../nbs/01_data.ipynb #a97e60d0
 @lru_cache(maxsize=1)
@@ -234,9 +245,12 @@ def prepare(
     if given: depends_on.insert(-1, sha256(Path(tokenizer)/'meta.json'))
     key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()
     folder = data_dir/'prepared'/f'{name}-{vocab_size}-{key[:8]}'
-    complete = all((folder/name).exists() for name in ('meta.json', 'tokenizer/meta.json'))
-    if not complete: _prepare(files, texts, vocab_size, folder, workers, say, given)
-    return Prepared.load(folder)
+    with locked(folder):
+        complete = all((folder/name).exists() for name in ('meta.json', 'tokenizer/meta.json'))
+        if not complete: _prepare(files, texts, vocab_size, folder, workers, say, given)
+    data = Prepared.load(folder)
+    data.meta['floor'] = files.floor            # of these files, whoever prepared the same text before
+    return data
 
 def _check_tokenizer(tokenizer, where, vocab_size):
     if END_OF_TEXT not in tokenizer.special_tokens:
@@ -246,13 +260,16 @@ def _check_tokenizer(tokenizer, where, vocab_size):
 
 def _prepare(files, texts, vocab_size, folder, workers, say, given):
     tok = folder/'tokenizer'
+    for part in folder.rglob('.*.part'): part.unlink()          # left by a process that was killed while it wrote
     if not (tok/'meta.json').exists():
         if not given: say(f'learning {vocab_size:,} tokens from {files.train}')
         (given or Tokenizer(*train_bpe(files.train, vocab_size, workers=workers), [END_OF_TEXT])).save(tok)
+    if (n := len(Tokenizer.load(tok))) < vocab_size:
+        raise InputError(f'vocab_size={vocab_size} is more than this text has to give: choose at most {n}, or give more text')
     say(f'encoding {files.train} and {files.valid}')
     train, valid = [encode_file(p, tok, folder/f'{s}.bin', workers) for s,p in (('train', files.train), ('valid', files.valid))]
     write_json(folder/'meta.json', dict(vocab_size=len(Tokenizer.load(tok)), train=train | dict(text_sha256=texts[0]),
-        valid=valid | dict(text_sha256=texts[1]), tokenizer_sha256=sha256(tok/'meta.json'), floor=files.floor))
+        valid=valid | dict(text_sha256=texts[1]), tokenizer_sha256=sha256(tok/'meta.json')))
 
 # %% ../nbs/01_data.ipynb #5b5101f3
 _GOLDEN, _M1, _M2, _MASK = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, (1<<64)-1

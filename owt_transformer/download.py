@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 from tqdm.auto import tqdm
 
 # %% ../nbs/00b_download.ipynb #00bb50be
-from .files import InputError, atomic_write
+from .files import InputError, atomic_write, locked
 
 # %% ../nbs/00b_download.ipynb #a41a739c
 def _request(url, have, version):
@@ -52,8 +52,13 @@ def download(
     "Fetch a file unless it is there already."
     path = Path(path)
     if path.exists(): return path
+    with locked(path.parent):               # another process may be fetching it
+        if not path.exists(): _fetch(url, path, tries, pause)
+    return path
+
+def _fetch(url, path, tries, pause):
+    "Fetch a file, in several attempts if need be."
     part = path.parent/f'{path.name}.part'
-    path.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(tries):
         try: total, got = _fetch_rest(url, part, path.name), part.stat().st_size
         except _PASSING as e:
@@ -62,7 +67,7 @@ def download(
             error = e
         else:
             error = _unpack(url, part, path) if total in (None, got) else f'{got:,} of {total:,} bytes came'
-            if not error: return path
+            if not error: return
             if total is not None and got > total: part.unlink()     # not a beginning of that file: start again
         if attempt < tries-1: time.sleep(pause*2**attempt)
     raise InputError(f'{url} could not be fetched ({error}): try again later (it goes on where it stopped), '

@@ -268,7 +268,7 @@ def _to_pairs(w, heads):
 def llama_config(cfg:ModelConfig)->dict:
     "Arguments for `transformers.LlamaConfig` that describe the same architecture."
     if (cfg.position, cfg.norm, cfg.ffn) != ('rope', 'pre', 'swiglu'):
-        raise InputError('only the unablated architecture (rope, pre, swiglu) is a Llama')
+        raise InputError(f'position={cfg.position}, norm={cfg.norm}, ffn={cfg.ffn} is no Llama: choose rope, pre and swiglu')
     return dict(vocab_size=cfg.vocab_size, hidden_size=cfg.d_model, intermediate_size=cfg.d_ff, num_hidden_layers=cfg.num_layers,
         num_attention_heads=cfg.num_heads, num_key_value_heads=cfg.num_heads, rms_norm_eps=cfg.norm_eps, max_position_embeddings=cfg.context_length,
         rope_parameters=dict(rope_type='default', rope_theta=cfg.rope_theta), tie_word_embeddings=cfg.tie_embeddings,
@@ -342,7 +342,7 @@ def next_probs(
     top_p:float|None=None       # keep the smallest set of likeliest tokens with at least this probability
 )->Tensor:                      # probabilities [V]
     "The distribution from which the next token is drawn."
-    if temperature < 0: raise InputError(f'temperature={temperature} must not be negative: 0 is greedy, 1 leaves the model as it is')
+    if not temperature >= 0: raise InputError(f'temperature={temperature} must not be negative: 0 is greedy, 1 leaves the model as it is')
     if top_k is not None and top_k < 1: raise InputError(f'top_k={top_k} must be at least 1')
     if top_p is not None and not 0 < top_p <= 1: raise InputError(f'top_p={top_p} must lie in (0, 1]')
     if temperature == 0: return F.one_hot(logits.argmax(), len(logits)).float()
@@ -391,6 +391,8 @@ def generate(
 )->list[int]:                       # the new tokens
     "Write on from a prompt."
     if not ids: raise InputError('the prompt is empty: start from at least one token, for example <|endoftext|>')
+    if not all(isinstance(i, int) and 0 <= i < model.cfg.vocab_size for i in ids):
+        raise InputError(f'the prompt must be a list of token ids from 0 to {model.cfg.vocab_size-1}, not {ids!r:.40}: encode a text with the tokenizer of this model')
     window, new, cache, device = list(ids)[-model.cfg.context_length:], [], KVCache(model), model.head.weight.device
     draw, unread = torch.Generator().manual_seed(seed), len(window)
     while len(new) < max_new_tokens:

@@ -38,7 +38,7 @@ def pick_device(
     if name == 'auto': name = 'cuda' if cuda else 'mps' if mps else 'cpu'
     try: device = torch.device(name)
     except RuntimeError: raise InputError(f'device={name!r} is not known: choose auto, cpu, cuda or mps') from None
-    there = {'cpu': True, 'cuda': cuda and (device.index or 0) < torch.cuda.device_count(), 'mps': mps}
+    there = {'cpu': not device.index, 'cuda': cuda and (device.index or 0) < torch.cuda.device_count(), 'mps': mps}
     if not there.get(device.type): raise InputError(f'device={name!r} is not available on this machine: choose auto or cpu')
     return device
 
@@ -55,7 +55,7 @@ class Setup:
     @classmethod
     def of(cls, cfg:Config)->'Setup':
         "Resolve what is 'auto'; raise `InputError` for what cannot be done on this device, with so many processes."
-        device, rank, world_size = pick_device(cfg.device), int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
+        device, (rank, world_size) = pick_device(cfg.device), _who()
         cuda = device.type == 'cuda'
         bf16 = cfg.dtype == 'bfloat16' or cfg.dtype == 'auto' and cuda and torch.cuda.is_bf16_supported(including_emulation=False)
         compile = cfg.compile == 'yes' or cfg.compile == 'auto' and (cuda or device.type == 'cpu' and _worth_compiling(cfg))
@@ -73,6 +73,14 @@ class Setup:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
 
 # %% ../nbs/04c_step.ipynb #522f598b
+def _who():
+    "Number of this process, and how many there are; torchrun says."
+    try: rank, world_size = (int(os.environ.get(*k)) for k in (('RANK', '0'), ('WORLD_SIZE', '1')))
+    except ValueError: rank, world_size = -1, 0
+    if not 0 <= rank < world_size:
+        raise InputError(f"RANK={os.environ.get('RANK')} and WORLD_SIZE={os.environ.get('WORLD_SIZE')} do not fit: start several processes with torchrun, or unset both")
+    return rank, world_size
+
 def _join(device):
     "Meet the other processes; the device of this one."
     if missing := [k for k in ('RANK', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT') if k not in os.environ]:

@@ -20,12 +20,12 @@ from tqdm.auto import tqdm
 # %% ../nbs/04_train.ipynb #a6e64727
 from .config import Args, Config, parse_args
 from .data import TokenData, corpus_files, prepare, token_bytes
-from .files import InputError, atomic_write, dump_json
+from .files import InputError, atomic_write, dump_json, locked
 from .kernels import keep_memory
 from .model import ModelConfig, Transformer, flops_ledger, generate, parameter_ledger
 from .optim import bits_per_byte, make_optimizer, perplexity
 from .report import append_metrics, comparison, load_run, plot_comparison, plot_run, write_metrics
-from .step import PlainStep, Setup, Step, device_name, environment, main_first
+from .step import PlainStep, Setup, Step, device_name, environment, main_first, pick_device
 from .tokenizer import END_OF_TEXT, Tokenizer
 
 # %% ../nbs/04_train.ipynb #fa196673
@@ -148,23 +148,26 @@ def save_model(path, state:State, cfg:Config, tokenizer:Tokenizer, valid_loss:fl
 
 def load_model(
     path:str|Path,          # a best_model.pt
-    device='cpu'
+    device:str='cpu'        # see `pick_device`
 )->tuple[Transformer, Tokenizer]:
     "A trained model, ready to use, and the tokenizer that it speaks."
-    content = load_checkpoint(path, remedy='bring back a copy, or train again')
+    device, content = pick_device(device), load_checkpoint(path, remedy='bring back a copy, or train again')
+    if 'tokenizer' not in content: raise InputError(f'{path} is what a run goes on from, without a tokenizer: give the best_model.pt beside it')
     model = Transformer(ModelConfig(**content['config'])).to(device).eval()
     model.load_state_dict(content['model'])
     return model, Tokenizer.from_dict(content['tokenizer'])
 
 # %% ../nbs/04_train.ipynb #534339ed
 class StopFlag:
-    "Truthy once SIGINT or SIGTERM has come; a second one interrupts at once, unless we were told to be `patient`."
+    "Truthy once SIGINT, SIGTERM or SIGHUP has come; a second one interrupts at once, unless we were told to be `patient`."
     def __init__(self, patient:bool=False): self.raised, self.patient = False, patient
     def __bool__(self): return self.raised
     def __enter__(self):
         self.old = {}
         with contextlib.suppress(ValueError):           # not in the main thread: no signals to wait for
             for s in (signal.SIGINT, signal.SIGTERM): self.old[s] = signal.signal(s, self._catch)
+            if getattr(signal, 'SIGHUP', None) and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:         # a terminal that closes, but not under nohup
+                self.old[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._catch)
         return self
     def __exit__(self, *exc):
         for s, handler in self.old.items(): signal.signal(s, handler)
@@ -194,8 +197,8 @@ class Job:
         with main_first(setup):
             files = corpus_files(cfg.corpus, cfg.data_dir, cfg.train_text, cfg.valid_text, cfg.synthetic_bytes)
             data = prepare(cfg.corpus, files, cfg.vocab_size, cfg.data_dir, cfg.workers or None, say, cfg.tokenizer)
-        if (n := len(data.tokenizer)) < cfg.vocab_size:
-            raise InputError(f'vocab_size={cfg.vocab_size} is more than this text has to give: choose at most {n}, or give more text')
+        if data.meta['train']['text_sha256'] == data.meta['valid']['text_sha256']:
+            raise InputError(f'{files.valid} is the training text itself: give another --valid-text, or none, and a tenth of the training text is held out')
         on_device = lambda tokens, what: TokenData(tokens, cfg.context_length, setup.device, f'{what} text')
         return cls(cfg, Path(folder), setup, data.tokenizer, on_device(data.train, 'training'), on_device(data.valid, 'validation'),
                    token_bytes(data.tokenizer, cfg.vocab_size), data.meta)
@@ -264,7 +267,7 @@ def vitals(
 class Progress:
     "A progress line: step, loss, learning rate, norm of the gradient, speed, time left."
     def __init__(self, cfg:Config, state:State, shown:bool=True):
-        redrawn = shown and (sys.stderr.isatty() or 'ipykernel' in sys.modules)
+        redrawn = shown and (sys.stderr and sys.stderr.isatty() or 'ipykernel' in sys.modules)
         self.cfg, self.shown, self.width = cfg, shown, len(str(cfg.max_iters))
         self.bar = tqdm(total=cfg.max_iters, initial=state.step, desc=cfg.name, unit='step', disable=not redrawn, dynamic_ncols=True)
 
@@ -337,12 +340,14 @@ def check_folder(
     resume:bool         # is something to be continued?
 ):
     "Raise `InputError` unless the folder is free, or holds the beginning of this very run and `resume` is set."
-    path = folder/'config.json'
+    path, checkpoint = folder/'config.json', folder/'checkpoints'/'final_checkpoint.pt'
     if not path.exists() and not (folder/'checkpoints').exists(): return
     if not resume: raise InputError(f'{folder} holds a run already: go on with it by --resume, choose another --name, or delete the folder')
+    if not path.exists() and checkpoint.exists(): return            # it knows its configuration, and is asked before we go on
     try: old = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError): old = None
-    if not isinstance(old, dict): raise InputError(f'{path} is missing or damaged: delete the folder {folder} and start again')
+    if not isinstance(old, dict) or 'vocab_size' not in old:
+        raise InputError(f'{path} is missing or damaged: ' + ('delete it, and --resume writes it again' if checkpoint.exists() else f'delete the folder {folder} and start again'))
     _check_same(folder, old, cfg, 'give the same values, or choose another --name')
 
 def _check_same(where, old, cfg, remedy):
@@ -447,10 +452,15 @@ def train(
     stop:StopFlag=None      # a flag of the caller's own, to be raised from another thread
 )->dict|None:               # the summary, or None if the run was stopped; {} in all but the first of several processes
     "Train one model. Ctrl-C saves and stops; `resume` goes on to the same weights."
+    with contextlib.ExitStack() as alone:
+        with main_first(job.setup):
+            if job.setup.is_main: alone.enter_context(locked(job.folder, wait=False))
+        return _train(job, resume, progress, bar, stop)
+
+def _train(job, resume, progress, bar, stop):
     state, cfg, done = job.begin(resume), job.cfg, job.folder/'summary.json'
     if job.finished(state) and done.exists():
-        try: summary = json.loads(done.read_text(encoding='utf-8'))
-        except ValueError: raise InputError(f'{done} is damaged: delete it, and --resume makes it again') from None
+        summary = _read_summary(done)
         if job.setup.is_main: job.complete(state)
         return summary
     shown = Progress(cfg, state, progress and job.setup.is_main) if bar is None else contextlib.nullcontext(bar)
@@ -460,6 +470,12 @@ def train(
             if job.setup.is_main and state.step < cfg.max_iters: job.save(state)      # the last step has saved it
     if stop or not job.finished(state): return None
     with main_first(job.setup): return job.finish(state) if job.setup.is_main else {}
+
+def _read_summary(path):
+    try: summary = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError: summary = None
+    if not isinstance(summary, dict) or 'samples' not in summary: raise InputError(f'{path} is damaged: delete it, and --resume makes it again')
+    return summary
 
 # %% ../nbs/04_train.ipynb #29363118
 def run_experiment(
@@ -471,7 +487,7 @@ def run_experiment(
     root, is_main = args.output_dir/args.name, os.environ.get('RANK', '0') == '0'         # one of several processes speaks
     if not is_main: say = lambda what: None
     folders = _folders(args)
-    if args.resume and not any((f/'config.json').exists() for f in folders):
+    if args.resume and not any((f/'config.json').exists() or (f/'checkpoints').exists() for f in folders):
         raise InputError(f'{root} holds no run to resume: leave --resume out, or correct --name or --output-dir')
     for cfg, folder in zip(args.runs, folders):
         with main_first(Setup.of(cfg)):
@@ -527,6 +543,8 @@ def main(
     argv:list[str]|None=None    # default: the arguments of the process
 )->int:                         # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
     "The command line."
+    for name in ('stdout', 'stderr'):                   # closed, as a daemon's may be
+        if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))
     for stream in (sys.stdout, sys.stderr):             # what a terminal cannot show should not stop a run
         with contextlib.suppress(AttributeError): stream.reconfigure(errors='replace')
     try:
@@ -553,6 +571,7 @@ def _message(e, place='--output-dir or --data-dir'):
     "What went wrong, and the remedy; nothing for a defect of this program."
     if isinstance(e, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(e):
         return 'the device has too little memory: choose a smaller --batch-size or model, or take the batch in parts with --accumulate'
+    if isinstance(e, FileNotFoundError): return f'{e}: was it there before? Bring it back, or begin again'
     if isinstance(e, OSError): return f'{e}: ' + ('free some space' if e.errno == errno.ENOSPC else f'choose another {place}')
     return str(e) if isinstance(e, InputError) else ''
 
