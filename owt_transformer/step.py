@@ -90,6 +90,7 @@ def _join(device):
         dist.init_process_group('nccl' if device.type == 'cuda' else 'gloo', timeout=timedelta(days=1))     # the first one may have a corpus to prepare
     return device
 
+# %% ../nbs/04c_step.ipynb #7e946ef2
 def _check(cfg, device, bf16, world_size):
     if cfg.step == 'plain' and (world_size > 1 or cfg.accumulate > 1 or cfg.fp8_head):
         raise InputError("step='plain' is for one process, whole batches and no eight-bit head: choose step='fast', or leave those out")
@@ -107,6 +108,7 @@ def _worth_compiling(cfg):
 
 def _compiler(): return any(map(shutil.which, (os.environ.get('CXX') or 'g++', 'g++', 'clang++', 'c++')))
 
+# %% ../nbs/04c_step.ipynb #7514fdf7
 @contextlib.contextmanager
 def main_first(setup:Setup):
     "The first process does what stands inside; the others do it when it is done, or leave if it has failed."
@@ -127,7 +129,7 @@ def _make_deterministic(on):
     torch.utils.deterministic.fill_uninitialized_memory = False         # it would write each new tensor twice
     torch._inductor.config.deterministic = on
 
-# %% ../nbs/04c_step.ipynb #d1ee41ce
+# %% ../nbs/04c_step.ipynb #a6b1f7c9
 def device_name(device:torch.device)->str:
     "What the device calls itself."
     if device.type != 'cpu': return torch.cuda.get_device_name(device) if device.type == 'cuda' else device.type
@@ -156,7 +158,7 @@ def environment(setup:Setup)->dict:
     return dict(owt_transformer=owt_transformer.__version__, commit=commit(), python=platform.python_version(), torch=torch.__version__,
                 numpy=np.__version__, device=device_name(setup.device), precision='bfloat16' if setup.bf16 else 'float32', compiled=setup.compile)
 
-# %% ../nbs/04c_step.ipynb #a6b1f7c9
+# %% ../nbs/04c_step.ipynb #cc967433
 def train_step(
     model:nn.Module,
     optimizer:torch.optim.Optimizer,
@@ -176,7 +178,7 @@ def train_step(
     optimizer.zero_grad(set_to_none=True)
     return loss.detach(), norm
 
-# %% ../nbs/04c_step.ipynb #cc967433
+# %% ../nbs/04c_step.ipynb #454eec7c
 class PlainStep:
     "`train_step` with the batch and the learning rate of each step. Adds the loss to `state.loss_sum` and leaves the norm of the gradient in `norm`."
     def __init__(self,
@@ -192,7 +194,7 @@ class PlainStep:
         loss, self.norm = train_step(state.model, state.optimizer, x, y, c.lr(state.step), c.grad_clip, self.setup)
         state.loss_sum += loss
 
-# %% ../nbs/04c_step.ipynb #6644fcb8
+# %% ../nbs/04c_step.ipynb #5cdf1bcc
 class Loss(nn.Module):
     "Tokens and targets to the mean loss in nats per token."
     def __init__(self,
@@ -210,14 +212,14 @@ class Loss(nn.Module):
         hidden = self.body(self.model.embedding(x.int()))       # a GPU sorts tokens for the gradient, and half the digits in half the passes
         return head_cross_entropy(hidden, self.model.head.weight, y, self.chunk, self.fp8, share, last=True)
 
-# %% ../nbs/04c_step.ipynb #dab766ec
+# %% ../nbs/04c_step.ipynb #037767a9
 def working_copy(model:nn.Module)->nn.Module:
     "A copy whose parameters are bfloat16; tables such as those of the rotary positions keep their precision."
     copy = deepcopy(model)
     for p in copy.parameters(): p.data = p.data.bfloat16()
     return copy
 
-# %% ../nbs/04c_step.ipynb #94951ab6
+# %% ../nbs/04c_step.ipynb #349c508b
 def schedule_table(cfg:Config, device='cpu')->Tensor:
     "Learning rate, `1 - beta1**t` and `1 - beta2**t` of each step, float32 [max_iters, 3]."
     return torch.tensor([(cfg.lr(t-1), 1 - cfg.beta1**t, 1 - cfg.beta2**t) for t in range(1, cfg.max_iters+1)], device=device)
@@ -230,7 +232,7 @@ def row(
     if isinstance(number, int): return table[min(number, len(table)-1)]
     return table.index_select(0, number.clamp(max=len(table)-1))[0]
 
-# %% ../nbs/04c_step.ipynb #53f4176a
+# %% ../nbs/04c_step.ipynb #fdb28a40
 def ready_optimizer(optimizer:torch.optim.Optimizer):
     "Running means for every weight of torch's AdamW, laid out as the weight is; those that are there keep their values."
     for p in (p for group in optimizer.param_groups for p in group['params']):
@@ -239,7 +241,7 @@ def ready_optimizer(optimizer:torch.optim.Optimizer):
         for k in ('exp_avg', 'exp_avg_sq'):
             if s[k].stride() != p.stride(): s[k] = torch.empty_like(p).copy_(s[k])
 
-# %% ../nbs/04c_step.ipynb #ff6e636d
+# %% ../nbs/04c_step.ipynb #424d621f
 def part_size(
     samples:int,            # of this process in a step
     context_length:int,     # tokens in a sample
@@ -250,7 +252,7 @@ def part_size(
     if parts or device.type != 'cpu': return samples//(parts or 1)
     return max(n for n in range(1, samples+1) if samples % n == 0 and (n == 1 or n*context_length <= 2048))
 
-# %% ../nbs/04c_step.ipynb #31b19258
+# %% ../nbs/04c_step.ipynb #e52e0182
 class Step:
     "One step of training with everything on the device. Adds the loss to `state.loss_sum` and leaves the norm of the gradient in `norm`."
     def __init__(self,
@@ -292,7 +294,7 @@ def ready_model(self:Step):
         with warnings.catch_warnings(action='ignore', category=FutureWarning):      # the option has another name from torch 2.13 on
             self.loss = DistributedDataParallel(self.loss, broadcast_buffers=False)
 
-# %% ../nbs/04c_step.ipynb #2140ca9d
+# %% ../nbs/04c_step.ipynb #72285188
 @patch
 def warm_up(self:Step, graph:bool):
     "Compile, and record the graph on a GPU if wanted; nothing has changed afterwards."
@@ -336,7 +338,7 @@ def record(self:Step):
     with torch.cuda.graph(self.graph): self.run()
     self.peak = torch.cuda.max_memory_allocated()       # a replay asks for no memory, so it cannot be measured later
 
-# %% ../nbs/04c_step.ipynb #abee7c7c
+# %% ../nbs/04c_step.ipynb #f6bd946f
 @patch
 def gradients(self:Step):
     "Forward and backward, part by part."
@@ -349,7 +351,7 @@ def gradients(self:Step):
             loss.backward()
         self.state.loss_sum += loss.detach()
 
-# %% ../nbs/04c_step.ipynb #bef2b1ba
+# %% ../nbs/04c_step.ipynb #624e4a3d
 @patch
 @torch.no_grad()
 def update(self:Step):
@@ -375,7 +377,7 @@ def update_in_one_pass(self:Step):
             adamw_pass(p.data, s['exp_avg'], s['exp_avg_sq'], q.grad, self.now, group['betas'], group['eps'], group['weight_decay'], None if q is p else q.data)
     torch._foreach_add_([s['step'] for s in optimizer.state.values()], 1)
 
-# %% ../nbs/04c_step.ipynb #f6bd946f
+# %% ../nbs/04c_step.ipynb #06b13638
 @patch
 def update_by_torch(self:Step):
     "With torch's function; the number of the step comes from the host."
@@ -399,7 +401,7 @@ def _as_stored(*tensors):
     "The tensors, or their transposes if they are stored by columns."
     return tensors if tensors[0].is_contiguous() else [t.T for t in tensors]
 
-# %% ../nbs/04c_step.ipynb #624e4a3d
+# %% ../nbs/04c_step.ipynb #17c14297
 @patch
 def run(self:Step):
     "The work of one step."

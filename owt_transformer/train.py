@@ -444,6 +444,7 @@ def complete(self:Job, state:State):
     if picture.exists(): return
     with atomic_write(picture) as f: plot_run(load_run(self.folder)).savefig(f, dpi=150, format='png')
 
+# %% ../nbs/04_train.ipynb #adaba016
 def train(
     job:Job,                # from `Job.prepare`
     resume:bool=False,      # go on from the folder's checkpoint
@@ -471,13 +472,14 @@ def _train(job, resume, progress, bar, stop):
     if stop or not job.finished(state): return None
     with main_first(job.setup): return job.finish(state) if job.setup.is_main else {}
 
+# %% ../nbs/04_train.ipynb #d37b9576
 def _read_summary(path):
     try: summary = json.loads(path.read_text(encoding='utf-8'))
     except ValueError: summary = None
     if not isinstance(summary, dict) or 'samples' not in summary: raise InputError(f'{path} is damaged: delete it, and --resume makes it again')
     return summary
 
-# %% ../nbs/04_train.ipynb #29363118
+# %% ../nbs/04_train.ipynb #b008b192
 def run_experiment(
     args:Args,              # from `parse_args`
     progress:bool=True,     # show progress lines
@@ -506,7 +508,7 @@ def run_experiment(
     if len(jobs) > 1 and is_main: _compare(folders, root, say)
     return True
 
-# %% ../nbs/04_train.ipynb #31404499
+# %% ../nbs/04_train.ipynb #e9da0c08
 def _folders(args):
     "Of each run."
     root = args.output_dir/args.name
@@ -538,7 +540,7 @@ def _compare(folders, root, say):
     with atomic_write(root/'comparison.png') as f: plot_comparison(runs).savefig(f, dpi=150, format='png')
     say(f'\n{comparison(runs)}\ncompared in {root}/comparison.png and comparison.md')
 
-# %% ../nbs/04_train.ipynb #03b36c91
+# %% ../nbs/04_train.ipynb #7c2649c5
 def main(
     argv:list[str]|None=None    # default: the arguments of the process
 )->int:                         # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
@@ -575,5 +577,5 @@ def _message(e, place='--output-dir or --data-dir'):
     if isinstance(e, OSError): return f'{e}: ' + ('free some space' if e.errno == errno.ENOSPC else f'choose another {place}')
     return str(e) if isinstance(e, InputError) else ''
 
-# %% ../nbs/04_train.ipynb #2d7389c6
+# %% ../nbs/04_train.ipynb #ef7f0bd5
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())
