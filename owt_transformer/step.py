@@ -75,7 +75,7 @@ class Setup:
 # %% ../nbs/04c_step.ipynb #522f598b
 def _who():
     "Number of this process, and how many there are; torchrun says."
-    try: rank, world_size = (int(os.environ.get(*k)) for k in (('RANK', '0'), ('WORLD_SIZE', '1')))
+    try: rank, world_size = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
     except ValueError: rank, world_size = -1, 0
     if not 0 <= rank < world_size:
         raise InputError(f"RANK={os.environ.get('RANK')} and WORLD_SIZE={os.environ.get('WORLD_SIZE')} do not fit: start several processes with torchrun, or unset both")
@@ -286,7 +286,7 @@ def ready_model(self:Step):
     if setup.compile:
         torch._dynamo.reset()                                                   # nothing of earlier models in this process
         torch._inductor.config.triton.autotune_pointwise = False                # no kernel chosen by a race on a GPU that others may use
-    if not setup.bf16: use_onednn(model)                                           # torch's products of bfloat16 are fast
+    if not setup.bf16: use_onednn(model)                                        # torch's products of bfloat16 are fast
     work = working_copy(model) if setup.bf16 else model
     self.pairs = list(zip(model.parameters(), work.parameters()))               # the true weights, and those at work
     self.loss = Loss(work, setup.compile, self.cfg.fp8_head, 1<<20 if setup.device.type == 'cuda' else 1024)
