@@ -27,26 +27,31 @@ def _parse_template(template):
 class Grammar:
     "A random source of documents with exactly known probabilities."
     def __init__(self,
-        rules:dict[str,list],           # symbol -> templates, or (weight, template) pairs; 'start' is the document
-        bind:tuple[str,...]=()          # symbols drawn once for each document
+        rules:dict[str,list],   # symbol -> [template or (weight, template)]; 'start': the document
+        bind:tuple[str,...]=()  # symbols drawn once for each document
     ):
         self.bind, self.rules = tuple(bind), {}
-        if absent := {'start', *bind} - rules.keys(): raise ValueError(f'the grammar needs a rule {min(absent)!r}')
+        if absent := {'start', *bind} - rules.keys():
+            raise ValueError(f'the grammar needs a rule {min(absent)!r}')
         for symbol, options in rules.items():
             options = [o if isinstance(o, tuple) else (1, o) for o in options]
-            if not options or any(w <= 0 for w,_ in options): raise ValueError(f'{symbol!r} needs options with positive weights')
+            if not options or any(w <= 0 for w,_ in options):
+                raise ValueError(f'{symbol!r} needs options with positive weights')
             total = sum(w for w,_ in options)
             self.rules[symbol] = [(w/total, t, _parse_template(t)) for w,t in options]
         self._check()
 
-    def _check(self):
-        for symbol, options in self.rules.items():
-            for _, template, parts in options:
-                for name, var in (p for p in parts if not isinstance(p, str)):
-                    needed = [f'{name}:{t}' for _,t,_ in self.rules.get(var, [])] if var else [name]
-                    missing = [n for n in needed if n not in self.rules]
-                    if missing or (var and var not in self.bind): raise ValueError(f'{template!r} needs the rule {(missing or [var])[0]!r}')
-        self._check_bound()
+# %% ../nbs/01a_synthetic.ipynb #12bbeda6
+@patch
+def _check(self:Grammar):
+    for symbol, options in self.rules.items():
+        for _, template, parts in options:
+            for name, var in (p for p in parts if not isinstance(p, str)):
+                needed = [f'{name}:{t}' for _,t,_ in self.rules.get(var, [])] if var else [name]
+                missing = [n for n in needed if n not in self.rules]
+                if missing or (var and var not in self.bind):
+                    raise ValueError(f'{template!r} needs the rule {(missing or [var])[0]!r}')
+    self._check_bound()
 
 # %% ../nbs/01a_synthetic.ipynb #97b60ab5
 @patch
@@ -54,8 +59,10 @@ def _check_bound(self:Grammar):
     "Bound symbols are plain, and nothing below a dependent rule depends on a bound value again."
     below = [s for s in self.rules if ':' in s]
     for s in below:     # grows while we go
-        for name, var in (p for _,_,parts in self.rules[s] for p in parts if not isinstance(p, str)):
-            if var or name in self.bind: raise ValueError(f'{s!r} depends on a bound value already: it cannot use {name!r}')
+        for name, var in (p for _,_,parts in self.rules[s] for p in parts
+                          if not isinstance(p, str)):
+            if var or name in self.bind:
+                raise ValueError(f'{s!r} depends on a bound value already: it cannot use {name!r}')
             if name not in below: below.append(name)
     for s in self.bind:
         if any(not isinstance(p, str) for _,_,parts in self.rules[s] for p in parts):
@@ -79,6 +86,7 @@ def _expand(self:Grammar, symbol, values, rng):
         text += more; bits += cost
     return text, bits
 
+# %% ../nbs/01a_synthetic.ipynb #9ca14fe0
 @patch
 def sample(self:Grammar,
     rng:random.Random       # source of randomness
@@ -90,15 +98,16 @@ def sample(self:Grammar,
 
 # %% ../nbs/01a_synthetic.ipynb #f39ac62f
 @patch
-def _expectations(self:Grammar, tol=1e-12):
-    "symbol -> (bits, bytes), both in expectation, for a draw of each symbol."
-    now = {s: (0., 0.) for s in self.rules}
-    while True:
-        new = {s: self._expect(s, now) for s in self.rules}
-        if all(abs(a-b) <= tol*max(1, b) for s in now for a,b in zip(now[s], new[s])): return new
-        if max(chain.from_iterable(new.values())) > 1e9: raise ValueError('a document of this grammar has no finite mean length')
-        now = new
+def _part(self:Grammar, part, now):
+    "Expected (bits, bytes) of one part of a template: a bound value repeats for free."
+    if isinstance(part, str): return 0., len(part.encode())
+    name, var = part
+    if name in self.bind: return 0., now[name][1]
+    if not var: return now[name]
+    cases = [(p, now[f'{name}:{value}']) for p, value, _ in self.rules[var]]
+    return tuple(sum(p*case[i] for p,case in cases) for i in (0,1))
 
+# %% ../nbs/01a_synthetic.ipynb #3bf3b585
 @patch
 def _expect(self:Grammar, symbol, now):
     bits = size = 0.
@@ -109,14 +118,15 @@ def _expect(self:Grammar, symbol, now):
     return bits, size
 
 @patch
-def _part(self:Grammar, part, now):
-    "Expected (bits, bytes) of one part of a template: a bound value repeats for free."
-    if isinstance(part, str): return 0., len(part.encode())
-    name, var = part
-    if name in self.bind: return 0., now[name][1]
-    if not var: return now[name]
-    cases = [(p, now[f'{name}:{value}']) for p, value, _ in self.rules[var]]
-    return tuple(sum(p*case[i] for p,case in cases) for i in (0,1))
+def _expectations(self:Grammar, tol=1e-12):
+    "symbol -> (bits, bytes), both in expectation, for a draw of each symbol."
+    now = {s: (0., 0.) for s in self.rules}
+    while True:
+        new = {s: self._expect(s, now) for s in self.rules}
+        if all(abs(a-b) <= tol*max(1, b) for s in now for a,b in zip(now[s], new[s])): return new
+        if max(chain.from_iterable(new.values())) > 1e9:
+            raise ValueError('a document of this grammar has no finite mean length')
+        now = new
 
 # %% ../nbs/01a_synthetic.ipynb #e6aac616
 @patch
@@ -125,14 +135,16 @@ def entropy(self:Grammar)->float:
     e = self._expectations()
     return e['start'][0] + sum(e[v][0] for v in self.bind)
 
+# %% ../nbs/01a_synthetic.ipynb #ea06a330
 @patch
 def mean_bytes(self:Grammar)->float:
     "UTF-8 bytes per document, in expectation."
     return self._expectations()['start'][1]
 
+# %% ../nbs/01a_synthetic.ipynb #8641596a
 @patch
 def floor(self:Grammar)->float:
-    "The entropy rate in bits per byte: no model's loss on fresh documents is lower in the long run."
+    "Bits per byte, exactly: no model's loss on fresh documents is lower in the long run."
     return self.entropy()/self.mean_bytes()
 
 # %% ../nbs/01a_synthetic.ipynb #e99c702f
@@ -141,8 +153,10 @@ def _match(self:Grammar, parts, text, pos, values):
     "All ways in which `parts` can produce `text[pos:…]`: (end, bound values, bits)."
     if not parts: yield pos, values, 0.; return
     for end, vals, bits in self._match_one(parts[0], text, pos, values):
-        for end2, vals2, more in self._match(parts[1:], text, end, vals): yield end2, vals2, bits+more
+        for end2, vals2, more in self._match(parts[1:], text, end, vals):
+            yield end2, vals2, bits+more
 
+# %% ../nbs/01a_synthetic.ipynb #16e70fd3
 @patch
 def _match_one(self:Grammar, part, text, pos, values):
     if isinstance(part, str):
@@ -150,38 +164,50 @@ def _match_one(self:Grammar, part, text, pos, values):
         return
     name, var = part
     bound = name if name in self.bind else var
-    if bound and bound not in values: yield from self._match_bound(part, bound, text, pos, values); return
+    if bound and bound not in values:
+        yield from self._match_bound(part, bound, text, pos, values)
+        return
     if name in values: yield from self._match_one(values[name], text, pos, values); return
     for p, _, parts in self.rules[f'{name}:{values[var]}' if var else name]:
-        for end, vals, bits in self._match(parts, text, pos, values): yield end, vals, bits - math.log2(p)
+        for end, vals, bits in self._match(parts, text, pos, values):
+            yield end, vals, bits - math.log2(p)
 
+# %% ../nbs/01a_synthetic.ipynb #c32c0e2e
 @patch
 def _match_bound(self:Grammar, part, bound, text, pos, values):
     "Match a part whose bound symbol is not known yet, by trying each of its values."
     for p, value, _ in self.rules[bound]:
-        for end, vals, bits in self._match_one(part, text, pos, {**values, bound: value}): yield end, vals, bits - math.log2(p)
+        for end, vals, bits in self._match_one(part, text, pos, {**values, bound: value}):
+            yield end, vals, bits - math.log2(p)
 
+# %% ../nbs/01a_synthetic.ipynb #d5d15dbd
 @patch
 def parse(self:Grammar,
-    text:str            # a whole document
-)->list[float]:         # the cost in bits of each derivation: one number, or none for a text of another source. A document must name every bound symbol
+    text:str            # a whole document, in which every bound symbol is named
+)->list[float]:         # bits of each derivation: one number; none for a text of another source
     "Find every way in which the grammar can produce `text`."
     ways = self._match([('start', None)], text, 0, {})
-    return [bits for end, values, bits in ways if end == len(text) and len(values) == len(self.bind)]
+    return [bits for end, values, bits in ways
+            if end == len(text) and len(values) == len(self.bind)]
 
 # %% ../nbs/01a_synthetic.ipynb #5b0f4472
-def _people(): return {'Tom':'He', 'Ben':'He', 'Max':'He', 'Sam':'He', 'Lily':'She', 'Mia':'She', 'Anna':'She', 'Sue':'She'}
+def _people():
+    return {'Tom':'He', 'Ben':'He', 'Max':'He', 'Sam':'He',
+            'Lily':'She', 'Mia':'She', 'Anna':'She', 'Sue':'She'}
 
+# %% ../nbs/01a_synthetic.ipynb #d79ec3b8
 def story_grammar()->Grammar:
     "Short tales about a child, an animal and a lost thing."
     rules = {
-        'start': ['Once upon a time, there was a {trait} {child:hero} named {hero}. {He:hero} had a {thing}. '
+        'start': ['Once upon a time, there was a {trait} {child:hero} named {hero}. '
+                  '{He:hero} had a {thing}. '
                   '{He:hero} liked to play with the {thing} {place}.{events} {ending}'],
         'events': [(4, ' {event}{events}'), (1, '')],
         'hero': list(_people()),
         'thing': ['red ball', 'little boat', 'toy car', 'big drum', 'soft bear', 'blue kite'],
         'trait': ['little', 'happy', 'kind', 'brave', 'shy'],
-        'place': [(3, 'in the park'), (3, 'in the garden'), (2, 'by the river'), (1, 'on the hill'), (1, 'at home')],
+        'place': [(3, 'in the park'), (3, 'in the garden'), (2, 'by the river'),
+                  (1, 'on the hill'), (1, 'at home')],
         'feeling': [(3, 'happy'), (3, 'sad'), (2, 'scared'), (1, 'proud')],
         'event': ['One day, {hero} saw {animal} {place}.',
                   '{hero} wanted to {verb}, but the {thing} was {state}.',
@@ -199,7 +225,8 @@ def story_grammar()->Grammar:
                    (1, 'And {hero} learned that it is good to share. The end.')],
     }
     for name, he in _people().items():
-        rules |= {f'He:{name}': [he], f'he:{name}': [he.lower()], f'his:{name}': ['his' if he == 'He' else 'her'],
+        rules |= {f'He:{name}': [he], f'he:{name}': [he.lower()],
+                  f'his:{name}': ['his' if he == 'He' else 'her'],
                   f'child:{name}': ['boy' if he == 'He' else 'girl']}
     return Grammar(rules, bind=('hero', 'thing'))
 
@@ -210,13 +237,17 @@ def invent_words(
     taken:set[str]              # words to avoid; the new ones are added
 )->list[str]:                   # different pronounceable words, the short ones first
     "Invent words from syllables."
-    onsets, vowels = 'b c d f g h l m n p r s t v w st tr pl ch'.split(), 'a e i o u ai ou'.split()
+    onsets = 'b c d f g h l m n p r s t v w st tr pl ch'.split()
+    vowels = 'a e i o u ai ou'.split()
     words = []
     while len(words) < n:
-        word = ''.join(rng.choice(onsets)+rng.choice(vowels) for _ in range(rng.choice([1,2,2,3,3]))) + rng.choice(['','n','s','r'])
+        syllables = rng.choice([1,2,2,3,3])
+        word = ''.join(rng.choice(onsets)+rng.choice(vowels) for _ in range(syllables))
+        word += rng.choice(['','n','s','r'])
         if word not in taken: words.append(word); taken.add(word)
     return sorted(words, key=len)
 
+# %% ../nbs/01a_synthetic.ipynb #57b04fda
 def zipf(
     words:list[str]             # the commonest first
 )->list[tuple[float,str]]:      # (weight, word)
@@ -232,18 +263,24 @@ def web_grammar()->Grammar:
     names = [w.capitalize() for w in invent_words(160, rng, taken)]
     digits = list('0123456789')
     rules = {
-        'start': ['{topic}: {noun:topic} {verb} {noun:topic}\n\nBy {author}, {month} {day}, {year}\n\n{paragraph}{rest}'],
-        'rest': [(5, '\n\n{paragraph}{rest}'), (1, '\n\n- {noun:topic}{items}{rest}'), (1, '\n\nRead more: https://www.{other}.com/{d}{d}{d}{d}{d}'), (1, '')],
+        'start': ['{topic}: {noun:topic} {verb} {noun:topic}\n\n'
+                  'By {author}, {month} {day}, {year}\n\n{paragraph}{rest}'],
+        'rest': [(5, '\n\n{paragraph}{rest}'), (1, '\n\n- {noun:topic}{items}{rest}'),
+                 (1, '\n\nRead more: https://www.{other}.com/{d}{d}{d}{d}{d}'), (1, '')],
         'items': [(2, '\n- {noun:topic}{items}'), (1, '')],
         'paragraph': ['{sentence}{sentences}'],
         'sentences': [(2, ' {sentence}{sentences}'), (1, '')],
-        'sentence': [(3, 'The {np} {verb} the {np}.'), (2, '{author} said the {np} would {verb} {tail}.'),
-                     (1, 'It cost ${nonzero}{d}.{d}{d} to {verb} a {np}.'), (1, 'In {year}, {nonzero}{d}% of the {np} {verb} {tail}.'),
+        'sentence': [(3, 'The {np} {verb} the {np}.'),
+                     (2, '{author} said the {np} would {verb} {tail}.'),
+                     (1, 'It cost ${nonzero}{d}.{d}{d} to {verb} a {np}.'),
+                     (1, 'In {year}, {nonzero}{d}% of the {np} {verb} {tail}.'),
                      (2, '"We {verb} the {np}," said {author}.')],
-        'np': [(3, '{noun:topic}'), (2, '{adjective} {noun:topic}'), (1, '{noun:topic} of the {noun:topic}')],
+        'np': [(3, '{noun:topic}'), (2, '{adjective} {noun:topic}'),
+               (1, '{noun:topic} of the {noun:topic}')],
         'tail': [(2, 'in {month}'), (2, 'to the {np}'), (1, 'and {verb} it')],
         'author': ['{first} {last}'], 'first': zipf(names[:40]), 'last': zipf(names[40:]),
-        'month': 'January February March April May June July August September October November December'.split(),
+        'month': ('January February March April May June July '
+                  'August September October November December').split(),
         'day': [str(i) for i in range(1, 29)], 'year': [(i, str(1999+i)) for i in range(1, 20)],
         'd': digits, 'nonzero': digits[1:],
         'verb': words(120), 'adjective': words(120), 'other': words(200), 'topic': topics,
@@ -251,7 +288,8 @@ def web_grammar()->Grammar:
     return Grammar(rules | {f'noun:{t}': words(120) for t in topics}, bind=('topic',))
 
 # %% ../nbs/01a_synthetic.ipynb #06b78342
-GRAMMARS = {'synthetic-stories': story_grammar, 'synthetic-web': web_grammar}    # name -> function that builds it
+# name -> function that builds it
+GRAMMARS = {'synthetic-stories': story_grammar, 'synthetic-web': web_grammar}
 
 def documents(
     name:str,           # a key of `GRAMMARS`
