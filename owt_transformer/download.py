@@ -22,11 +22,13 @@ def _request(url, have, version):
     rest = {'Range': f'bytes={have}-', 'If-Range': version} if have else {}
     return urlopen(Request(url, headers=rest), timeout=60)
 
+# %% ../nbs/00b_download.ipynb #5be831ad
 def _fetch_rest(url, part, desc):
-    "Append what is missing to the file `part`; returns the length that the server announced, or None."
+    "Append what is missing to the file `part`; returns the length the server announced, or None."
     tag = Path(f'{part}.etag')
     version = tag.read_text() if tag.exists() else ''
-    have = part.stat().st_size if version and part.exists() else 0      # a beginning of nobody knows what is none
+    # a part without the note of its version counts for nothing
+    have = part.stat().st_size if version and part.exists() else 0
     try: response = _request(url, have, version)
     except HTTPError as e:
         if e.code != 416: raise                     # 416: nothing is left to send
@@ -36,13 +38,50 @@ def _fetch_rest(url, part, desc):
         tag.write_text(response.headers.get('ETag') or response.headers.get('Last-Modified') or '')
         left = response.headers.get('Content-Length')
         total = have + int(left) if left else None
-        bar = tqdm.wrapattr(response, 'read', total=total, initial=have, desc=desc, unit='B', unit_scale=True, leave=False, delay=1)
-        with open(part, 'ab' if have else 'wb') as f, bar as source: shutil.copyfileobj(source, f, 1<<20)
+        bar = tqdm.wrapattr(response, 'read', total=total, initial=have, desc=desc,
+                            unit='B', unit_scale=True, leave=False, delay=1)
+        with open(part, 'ab' if have else 'wb') as f, bar as source:
+            shutil.copyfileobj(source, f, 1<<20)
     return total
+
+# %% ../nbs/00b_download.ipynb #a41ae335
+def _unpack(url, part, path):
+    "Move a download into place, unpacked if it came as .gz; returns what is wrong, or None."
+    if url.endswith('.gz') and path.suffix != '.gz':
+        try:
+            with gzip.open(part) as source, atomic_write(path) as f:
+                shutil.copyfileobj(source, f, 1<<20)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as e:
+            part.unlink()
+            return f'the archive is damaged: {e}'
+        part.unlink()
+    else: part.replace(path)
+    Path(f'{part}.etag').unlink()
 
 # %% ../nbs/00b_download.ipynb #2d74dba5
 _PASSING = URLError, HTTPException, ConnectionError, TimeoutError
 
+def _fetch(url, path, tries, pause):
+    "Fetch a file, in several attempts if need be."
+    part = path.parent/f'{path.name}.part'
+    for attempt in range(tries):
+        try: total, got = _fetch_rest(url, part, path.name), part.stat().st_size
+        except _PASSING as e:
+            if isinstance(e, HTTPError) and 400 <= e.code < 500 and e.code not in (408, 429):
+                raise InputError(f'{url} could not be downloaded ({e}): give text files of your '
+                                 'own with --train-text and --valid-text') from None
+            error = e
+        else:
+            error = (_unpack(url, part, path) if total in (None, got)
+                     else f'{got:,} of {total:,} bytes came')
+            if not error: return
+            if total is not None and got > total: part.unlink()     # not its beginning: start again
+        if attempt < tries-1: time.sleep(pause*2**attempt)
+    raise InputError(f'{url} could not be fetched ({error}): '
+                     'try again later (it goes on where it stopped), '
+                     'or give text files of your own with --train-text and --valid-text')
+
+# %% ../nbs/00b_download.ipynb #8b0df5dd
 def download(
     url:str,                # what to fetch
     path:str|Path,          # where to put it; a `.gz` in the URL and not here is unpacked
@@ -55,31 +94,3 @@ def download(
     with locked(path.parent):               # another process may be fetching it
         if not path.exists(): _fetch(url, path, tries, pause)
     return path
-
-def _fetch(url, path, tries, pause):
-    "Fetch a file, in several attempts if need be."
-    part = path.parent/f'{path.name}.part'
-    for attempt in range(tries):
-        try: total, got = _fetch_rest(url, part, path.name), part.stat().st_size
-        except _PASSING as e:
-            if isinstance(e, HTTPError) and 400 <= e.code < 500 and e.code not in (408, 429):
-                raise InputError(f'{url} could not be downloaded ({e}): give text files of your own with --train-text and --valid-text') from None
-            error = e
-        else:
-            error = _unpack(url, part, path) if total in (None, got) else f'{got:,} of {total:,} bytes came'
-            if not error: return
-            if total is not None and got > total: part.unlink()     # not a beginning of that file: start again
-        if attempt < tries-1: time.sleep(pause*2**attempt)
-    raise InputError(f'{url} could not be fetched ({error}): try again later (it goes on where it stopped), '
-                     'or give text files of your own with --train-text and --valid-text')
-
-# %% ../nbs/00b_download.ipynb #a41ae335
-def _unpack(url, part, path):
-    "Move a finished download into place, unpacked if it came as .gz; returns what is wrong with it, or None."
-    if url.endswith('.gz') and path.suffix != '.gz':
-        try:
-            with gzip.open(part) as source, atomic_write(path) as f: shutil.copyfileobj(source, f, 1<<20)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as e: part.unlink(); return f'the archive is damaged: {e}'
-        part.unlink()
-    else: part.replace(path)
-    Path(f'{part}.etag').unlink()

@@ -16,6 +16,13 @@ except ImportError: fcntl = None            # Windows has no such locks
 class InputError(ValueError):
     "Wrong input, not a defect: the message says the value, the rule and the remedy."
 
+# %% ../nbs/00a_files.ipynb #dbcc46d2
+def _umask():
+    "The permission bits that this process withholds from new files (reading means setting)."
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
 # %% ../nbs/00a_files.ipynb #ca9fbba4
 @contextmanager
 def atomic_write(
@@ -27,7 +34,8 @@ def atomic_write(
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, part = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.part')
     try:
-        with os.fdopen(fd, mode, **({} if 'b' in mode else dict(encoding='utf-8', newline='\n'))) as f:
+        with os.fdopen(fd, mode,
+                       **({} if 'b' in mode else dict(encoding='utf-8', newline='\n'))) as f:
             yield f
             f.flush(); os.fsync(f.fileno())
         os.chmod(part, 0o666 & ~_umask())
@@ -36,17 +44,11 @@ def atomic_write(
         Path(part).unlink(missing_ok=True)
         raise
 
-def _umask():
-    "The permission bits that this process withholds from new files (reading means setting)."
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
 # %% ../nbs/00a_files.ipynb #61904a96
 @contextmanager
 def locked(
     folder:str|Path,    # made if it is missing
-    wait:bool=True      # until it is free; False: raise `InputError` if another process is at work there
+    wait:bool=True      # until it is free; False: raise `InputError` if another process is in it
 ):
     "Work in a folder while no other process does."
     os.makedirs(folder, exist_ok=True)
@@ -54,7 +56,9 @@ def locked(
     fd = os.open(folder, os.O_RDONLY)
     try:
         try: fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError: raise InputError(f'another process is at work in {folder}: let it end first, or choose another folder') from None
+        except BlockingIOError:
+            raise InputError(f'another process is at work in {folder}: '
+                             'let it end first, or choose another folder') from None
         except OSError: pass                # a file system without locks
         yield
     finally: os.close(fd)
@@ -70,13 +74,15 @@ def sha256(
 def check_sha256(
     path:str|Path,      # file to check
     expected:str,       # the fingerprint recorded when it was written
-    remedy:str=''       # said if it differs; default: to delete the folder, as for files that are made again
+    remedy:str=''       # said if it differs; default, as for files made again: delete the folder
 ):
     "Raise `InputError` unless the file is there and is byte for byte the one that was recorded."
-    path, remedy = Path(path), remedy or f'delete the folder {Path(path).parent} and let it be made again'
+    path = Path(path)
+    remedy = remedy or f'delete the folder {path.parent} and let it be made again'
     if not path.exists(): raise InputError(f'{path} is missing: {remedy}')
     if (got := sha256(path)) != expected:
-        raise InputError(f'{path} has changed since it was written (sha256 {got[:12]}…, recorded {expected[:12]}…): {remedy}')
+        raise InputError(f'{path} has changed since it was written '
+                         f'(sha256 {got[:12]}…, recorded {expected[:12]}…): {remedy}')
 
 # %% ../nbs/00a_files.ipynb #659c0d5f
 def dump_json(
@@ -87,26 +93,33 @@ def dump_json(
     "Write JSON whole or not at all, its letters as they are."
     with atomic_write(path, 'w') as f: json.dump(obj, f, indent=indent, ensure_ascii=False)
 
-# %% ../nbs/00a_files.ipynb #4bee73e7
+# %% ../nbs/00a_files.ipynb #ff02927c
 def _digest(obj):
     "Fingerprint of what JSON keeps of an object (its keys, for one, become strings)."
-    return hashlib.sha256(json.dumps(json.loads(json.dumps(obj)), sort_keys=True).encode()).hexdigest()
+    kept = json.loads(json.dumps(obj))
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
+# %% ../nbs/00a_files.ipynb #4bee73e7
 def write_json(
     path:str|Path,      # the file to create or replace
     obj:dict            # whatever JSON can hold, without a key 'sha256'
 ):
     "Write a dictionary as readable JSON with its `sha256` as the last key."
     if 'sha256' in obj: raise ValueError("the key 'sha256' is taken: it holds the fingerprint")
-    with atomic_write(path, 'w') as f: f.write(json.dumps({**obj, 'sha256': _digest(obj)}, indent=2) + '\n')
+    with atomic_write(path, 'w') as f:
+        f.write(json.dumps({**obj, 'sha256': _digest(obj)}, indent=2) + '\n')
 
+# %% ../nbs/00a_files.ipynb #09e6c0ea
 def read_json(
     path:str|Path       # written by `write_json`
 )->dict:                # what was written, without the `sha256`
-    "Read JSON and check it against its fingerprint; raise `InputError` if it is missing or has changed."
+    "Read JSON and check its fingerprint; raise `InputError` if it is missing or has changed."
     if not Path(path).exists(): raise InputError(f'{path} does not exist: check the path')
     try: obj = json.loads(Path(path).read_text(encoding='utf-8'))
-    except (ValueError, OSError) as e: raise InputError(f'{path} cannot be read ({e}): delete it and let it be made again') from None
+    except (ValueError, OSError) as e:
+        raise InputError(f'{path} cannot be read ({e}): '
+                         'delete it and let it be made again') from None
     if not isinstance(obj, dict) or obj.pop('sha256', None) != _digest(obj):
-        raise InputError(f'{path} has changed since it was written: delete it and let it be made again')
+        raise InputError(f'{path} has changed since it was written: '
+                         'delete it and let it be made again')
     return obj
