@@ -25,6 +25,7 @@ def by_corpus(runs:list[Run])->dict[str,list[Run]]:
     for run in runs: groups.setdefault(run.corpus, []).append(run)
     return groups
 
+# %% ../nbs/05_analysis.ipynb #1f65a7c3
 def spread(
     runs:list[Run],     # alike but for the seed
     key:str             # of the summary, such as 'valid_bits_per_byte'
@@ -34,7 +35,8 @@ def spread(
     return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
 # %% ../nbs/05_analysis.ipynb #09232866
-AXES = {'steps': 'steps', 'tokens': 'tokens', 'seconds': 'seconds of training', 'flops': 'floating-point operations'}
+AXES = {'steps': 'steps', 'tokens': 'tokens', 'seconds': 'seconds of training',
+        'flops': 'floating-point operations'}
 
 def axis(
     run:Run,
@@ -45,6 +47,7 @@ def axis(
     if x not in AXES: raise InputError(f'axis {x!r} is not known: choose from {", ".join(AXES)}')
     return run.metrics['step' if x == 'steps' else x]
 
+# %% ../nbs/05_analysis.ipynb #66ab5892
 def plot_against(
     runs:list[Run],
     x:str='tokens',                 # a key of `AXES`
@@ -61,7 +64,8 @@ def plot_against(
     for run in runs:
         done, ys = ~np.isnan(run.metrics[y]), evaluated(run, 'step', y)[1]
         ax.plot(axis(run, x)[done], ys, color=corpus_color(run.corpus), lw=1, alpha=.8)
-        if run.corpus not in last or axis(run, x)[-1] > last[run.corpus][0][-1]: last[run.corpus] = axis(run, x)[done], ys, corpus_color(run.corpus)
+        if run.corpus not in last or axis(run, x)[-1] > last[run.corpus][0][-1]:
+            last[run.corpus] = axis(run, x)[done], ys, corpus_color(run.corpus)
     ax.set_ylim(0)
     label_ends(ax, last, value='')
     return ax.figure
@@ -70,25 +74,32 @@ def plot_against(
 def gap(
     hard:tuple[float,float],    # (nats per token, bytes per token) of the harder corpus
     easy:tuple[float,float]     # the same of the easier one
-)->dict:                        # ratios of loss, of bits per byte, of bytes per token; shares of the gap, which add up to 1
+)->dict:                        # ratios: loss, bits per byte, bytes per token; shares that sum to 1
     "Split a ratio of losses into text and length of tokens."
-    if hard[0] == easy[0]: raise InputError(f'the losses are equal ({hard[0]}): there is no gap to split, so give two different runs')
+    if hard[0] == easy[0]:
+        raise InputError(f'the losses are equal ({hard[0]}): there is no gap to split, '
+                         'so give two different runs')
     loss, length = hard[0]/easy[0], hard[1]/easy[1]
     text = loss/length
-    return dict(loss=loss, text=text, length=length, text_share=math.log(text)/math.log(loss), length_share=math.log(length)/math.log(loss))
+    return dict(loss=loss, text=text, length=length,
+                text_share=math.log(text)/math.log(loss),
+                length_share=math.log(length)/math.log(loss))
 
 # %% ../nbs/05_analysis.ipynb #562f6512
-CITED = {'owt': (4.02, 4.371), 'tinystories': (1.395, 4.119)}      # nats and bytes per token of the full experiment, as write-ups of Stanford's CS336, assignment 1, report them
+# nats and bytes per token of the full experiment, as write-ups of Stanford's CS336,
+# assignment 1, report them
+CITED = {'owt': (4.02, 4.371), 'tinystories': (1.395, 4.119)}
 
 # %% ../nbs/05_analysis.ipynb #fd85afec
 def split_gap(
-    loss:dict   # (text, tokenizer) -> loss, for two texts and the two tokenizers of the same names; the harder first
+    loss:dict   # (text, tokenizer) -> loss: two texts, tokenizers of the same names; harder first
 )->dict:        # factors: of the text, of the tokenizer, of both; share of the text in logarithms
     "Split a ratio of losses by experiment (the Shapley value of two factors)."
     a, b = dict.fromkeys(text for text, _ in loss)
     text = math.sqrt(loss[a,a]/loss[b,a] * loss[a,b]/loss[b,b])
     tokenizer = math.sqrt(loss[a,a]/loss[a,b] * loss[b,a]/loss[b,b])
-    return dict(text=text, tokenizer=tokenizer, both=text*tokenizer, text_share=math.log(text)/math.log(text*tokenizer))
+    return dict(text=text, tokenizer=tokenizer, both=text*tokenizer,
+                text_share=math.log(text)/math.log(text*tokenizer))
 
 # %% ../nbs/05_analysis.ipynb #3c559809
 @dataclass
@@ -99,6 +110,17 @@ class PowerLaw:
     exponent:float
     def __call__(self, n): return self.floor + self.scale*np.asarray(n, float)**-self.exponent
 
+# %% ../nbs/05_analysis.ipynb #05fa06cf
+def _best_lines(x, y):
+    "For each row of `x`: floor and scale of the line through the points (x, y) that fits best."
+    dx, dy = x - x.mean(1, keepdims=True), y - y.mean()
+    scale = (dx*dy).sum(1)/(dx*dx).sum(1)
+    floor = y.mean() - scale*x.mean(1)
+    below = floor < 0
+    scale = np.where(below, (x*y).sum(1)/(x**2).sum(1), scale)
+    return np.where(below, 0., floor), scale
+
+# %% ../nbs/05_analysis.ipynb #4dcdcd2f
 ALPHAS = np.geomspace(.03, 3, 400)
 
 def fit_power_law(
@@ -106,19 +128,19 @@ def fit_power_law(
     loss:np.ndarray     # one for each
 )->PowerLaw:
     "Least squares; the floor is not negative."
-    if len(set(n)) < 3: raise InputError(f'{len(set(n))} different budgets cannot determine three parameters: give at least 3')
+    if len(set(n)) < 3:
+        raise InputError(f'{len(set(n))} different budgets cannot determine three parameters: '
+                         'give at least 3')
     n, loss = np.asarray(n, float), np.asarray(loss, float)
     if not (np.isfinite(loss).all() and np.isfinite(n).all() and n.min() > 0):
-        raise InputError('a power law needs finite losses and positive numbers of tokens: leave out runs that failed')
-    powers = (n/n.min())**-ALPHAS[:,None]                               # [alphas, points]
-    x, y = powers - powers.mean(1, keepdims=True), loss - loss.mean()
-    scale = (x*y).sum(1)/(x*x).sum(1)
-    floor = loss.mean() - scale*powers.mean(1)
-    below = floor < 0
-    scale = np.where(below, (powers*loss).sum(1)/(powers**2).sum(1), scale); floor = np.where(below, 0., floor)
-    best = ((floor[:,None] + scale[:,None]*powers - loss)**2).sum(1).argmin()
-    return PowerLaw(float(floor[best]), float(scale[best]*n.min()**ALPHAS[best]), float(ALPHAS[best]))
+        raise InputError('a power law needs finite losses and positive numbers of tokens: '
+                         'leave out runs that failed')
+    powers = (n/n.min())**-ALPHAS[:,None]                   # [alphas, points]
+    floor, scale = _best_lines(powers, loss)
+    i = ((floor[:,None] + scale[:,None]*powers - loss)**2).sum(1).argmin()
+    return PowerLaw(float(floor[i]), float(scale[i]*n.min()**ALPHAS[i]), float(ALPHAS[i]))
 
+# %% ../nbs/05_analysis.ipynb #07d84d09
 def bootstrap_law(
     n:np.ndarray,           # tokens
     loss:np.ndarray,        # one for each; several for the same budget are its seeds
@@ -140,6 +162,7 @@ def record_run(
     folder, dest, run = Path(folder), Path(dest), load_run(folder)
     dest.mkdir(parents=True, exist_ok=True)
     for name in ('summary.json', 'metrics.csv'): shutil.copyfile(folder/name, dest/name)
-    config = run.config | {k: Path(run.config.get(k, '')).name for k in ('train_text', 'valid_text', 'data_dir', 'tokenizer')}    # no paths of this machine
+    config = run.config | {k: Path(run.config.get(k, '')).name          # no paths of this machine
+                           for k in ('train_text', 'valid_text', 'data_dir', 'tokenizer')}
     dump_json(dest/'config.json', config)
     return load_run(dest)

@@ -25,7 +25,7 @@ def token_losses(
     model:Transformer,
     data:TokenData,         # on the model's device
     batch_size:int=32       # windows at a time
-)->dict[str,np.ndarray]:    # for each target: its id, its nats, how many tokens of context it had, whether the likeliest guess was right, its probability
+)->dict[str,np.ndarray]:    # for each target: 'id', 'nats', 'context', 'right', 'confidence'
     "Everything about each prediction of a model."
     parts = []
     for x, y in data.eval_batches(batch_size):
@@ -33,8 +33,10 @@ def token_losses(
         best, guess = logp.max(-1)
         context = torch.arange(1, x.shape[1]+1, device=x.device).expand_as(x)
         nats = -logp.gather(-1, y[...,None])[...,0]
-        parts.append([t.flatten().cpu().numpy() for t in (y, nats.cpu().double(), context, guess == y, best.exp().cpu().double())])
-    return dict(zip(('id', 'nats', 'context', 'right', 'confidence'), map(np.concatenate, zip(*parts))))
+        parts.append([t.flatten().cpu().numpy() for t in
+                      (y, nats.cpu().double(), context, guess == y, best.exp().cpu().double())])
+    return dict(zip(('id', 'nats', 'context', 'right', 'confidence'),
+                    map(np.concatenate, zip(*parts))))
 
 # %% ../nbs/05a_anatomy.ipynb #3437317f
 def colored_text(
@@ -46,11 +48,13 @@ def colored_text(
     from html import escape
     def span(token, cost):
         text = escape(token.decode('utf-8', 'replace')).replace('\n', '↵<br>')
-        return f'<span style="background:rgba(213,94,0,{min(cost/top, 1)*.5:.2f})" title="{cost/math.log(2):.1f} bits">{text}</span>'
+        return (f'<span style="background:rgba(213,94,0,{min(cost/top, 1)*.5:.2f})" '
+                f'title="{cost/math.log(2):.1f} bits">{text}</span>')
     return '<p style="line-height:1.7">' + ''.join(map(span, tokens, nats)) + '</p>'
 
 # %% ../nbs/05a_anatomy.ipynb #be9b4ebc
-KINDS = ['after a space', 'without a space', 'capitalised', 'number', 'punctuation', 'white space', 'end of text', 'part of a character']
+KINDS = ['after a space', 'without a space', 'capitalised', 'number', 'punctuation',
+         'white space', 'end of text', 'part of a character']
 
 def token_kind(
     token:bytes,
@@ -67,6 +71,7 @@ def token_kind(
     if bare[0].isupper(): return 'capitalised'
     return 'after a space' if text[0].isspace() else 'without a space'
 
+# %% ../nbs/05a_anatomy.ipynb #bccdf456
 def kinds_of(tokenizer:Tokenizer)->np.ndarray:
     "The kind of each token id, as an index into `KINDS`."
     special = {s.encode() for s in tokenizer.special_tokens}
@@ -80,65 +85,85 @@ def by_group(
     groups:np.ndarray,      # number of its group
     sizes:np.ndarray,       # bytes that it stands for
     names:list[str]         # of the groups
-)->list[dict]:              # for each group that occurs: share of tokens, of bytes and of nats, mean nats per token
+)->list[dict]:              # each group that occurs: share of tokens, bytes, nats; nats per token
     "Where the loss is spent."
     count, n = lambda w=None: np.bincount(groups, weights=w, minlength=len(names)), len(nats)
     tokens, spent, size = count(), count(nats), count(sizes)
-    return [dict(group=name, tokens=tokens[i]/n, bytes=size[i]/size.sum(), nats=spent[i]/spent.sum(), loss=spent[i]/tokens[i])
+    return [dict(group=name, tokens=tokens[i]/n, bytes=size[i]/size.sum(),
+                 nats=spent[i]/spent.sum(), loss=spent[i]/tokens[i])
             for i, name in enumerate(names) if tokens[i]]
 
 # %% ../nbs/05a_anatomy.ipynb #d691adca
 def costliest(
     losses:dict,
     tokenizer:Tokenizer,
-    n:int=12,               # of each list
-    least:int=10            # occurrences that a token must have to be called surprising
-)->dict:                    # 'total': by share of all nats; 'each': by mean nats. Entries: token, occurrences, share, loss
+    n:int=12,       # of each list
+    least:int=10    # occurrences that a token must have to be called surprising
+)->dict:            # lists by 'total' and by mean nats ('each'): token, occurrences, share, loss
     "The tokens that cost most, together and one by one."
     count, nats = np.bincount(losses['id']), np.bincount(losses['id'], weights=losses['nats'])
     mean = np.where(count >= least, nats/np.maximum(count, 1), -1)
-    entry = lambda i: dict(token=tokenizer.vocab[i].decode('utf-8', 'replace'), occurrences=int(count[i]), share=nats[i]/nats.sum(), loss=nats[i]/count[i])
-    return {name: [entry(int(i)) for i in np.argsort(-key, kind='stable')[:n] if key[i] > 0] for name, key in (('total', nats), ('each', mean))}
+    entry = lambda i: dict(token=tokenizer.vocab[i].decode('utf-8', 'replace'),
+                           occurrences=int(count[i]), share=nats[i]/nats.sum(),
+                           loss=nats[i]/count[i])
+    return {name: [entry(int(i)) for i in np.argsort(-key, kind='stable')[:n] if key[i] > 0]
+            for name, key in (('total', nats), ('each', mean))}
 
 # %% ../nbs/05a_anatomy.ipynb #652b9d8d
-def context_curve(losses:dict, edges=(1, 2, 3, 5, 9, 17, 33, 65, 129, 257))->dict:
-    "Mean nats per token by the number of tokens read before: lower edges of the bins, counts and means."
-    return _binned(losses['context'], losses['nats'], [e for e in edges if e <= losses['context'].max()])
+def _binned(x, y, edges):       # means of `y` over bins of `x` with these lower edges
+    where = np.digitize(x, edges) - 1
+    keep = [i for i in range(len(edges)) if (where == i).any()]
+    groups = [y[where == i] for i in keep]
+    return dict(edge=[int(edges[i]) for i in keep], n=[len(g) for g in groups],
+                mean=[float(g.mean()) for g in groups])
 
+# %% ../nbs/05a_anatomy.ipynb #6fcc0ba2
+def context_curve(
+    losses:dict,
+    edges=(1, 2, 3, 5, 9, 17, 33, 65, 129, 257)     # lower edges of the bins
+)->dict:                                            # 'edge', 'n' and 'mean' of each bin
+    "Mean nats per token by the number of tokens read before."
+    return _binned(losses['context'], losses['nats'],
+                   [e for e in edges if e <= losses['context'].max()])
+
+# %% ../nbs/05a_anatomy.ipynb #34fa3ead
 def frequency_curve(
     losses:dict,
     train:np.ndarray        # training tokens, to count
-)->dict:
-    "Mean nats per token by how often it occurred in training (bins of a factor of four), with the share of all nats."
+)->dict:                    # as for `context_curve`, and the 'share' of all nats
+    "Mean nats per token by how often it occurred in training (bins of a factor of four)."
     counts = np.bincount(train, minlength=losses['id'].max()+1)[losses['id']]
     curve = _binned(counts, losses['nats'], [0] + [4**k for k in range(12) if 4**k <= counts.max()])
     return curve | dict(share=[m*n/losses['nats'].sum() for m,n in zip(curve['mean'], curve['n'])])
 
-def boundary_curve(losses:dict, end_id:int, edges=(1, 2, 3, 5, 9, 17, 33, 65, 129, 257, 513))->dict:
-    "Mean nats per token by its place in its document, the first token being 1 (what comes before the first end of text is left out)."
+# %% ../nbs/05a_anatomy.ipynb #5c897503
+def boundary_curve(
+    losses:dict,
+    end_id:int,             # the id that ends a document
+    edges=(1, 2, 3, 5, 9, 17, 33, 65, 129, 257, 513)
+)->dict:                    # as for `context_curve`, without what precedes the first end of text
+    "Mean nats per token by its place in its document, the first token being 1."
     is_end = losses['id'] == end_id
-    began = np.maximum.accumulate(np.where(is_end, np.arange(len(is_end))+1, -1))     # where the newest document begins
-    began = np.r_[-1, began[:-1]]                                                   # the end belongs to its own
+    # where the newest document begins
+    began = np.maximum.accumulate(np.where(is_end, np.arange(len(is_end))+1, -1))
+    began = np.r_[-1, began[:-1]]           # the end belongs to its own
     place, known = np.arange(len(is_end)) - began + 1, began >= 0
-    return _binned(place[known], losses['nats'][known], [e for e in edges if e <= place[known].max(initial=0)])
-
-def _binned(x, y, edges):
-    where = np.digitize(x, edges) - 1
-    keep = [i for i in range(len(edges)) if (where == i).any()]
-    groups = [y[where == i] for i in keep]
-    return dict(edge=[int(edges[i]) for i in keep], n=[len(g) for g in groups], mean=[float(g.mean()) for g in groups])
+    return _binned(place[known], losses['nats'][known],
+                   [e for e in edges if e <= place[known].max(initial=0)])
 
 # %% ../nbs/05a_anatomy.ipynb #449ac2dd
 def by_document(
     losses:dict,
-    sizes:np.ndarray,       # bytes of each token id
-    end_id:int              # the id that ends a document
+    sizes:np.ndarray,               # bytes of each token id
+    end_id:int                      # the id that ends a document
 )->tuple[np.ndarray,np.ndarray]:    # nats and bytes of each document
     "What each document costs."
     ends = losses['id'] == end_id
-    doc = np.cumsum(ends) - ends                # which document each token belongs to; the end belongs to its own
-    return np.bincount(doc, weights=losses['nats']), np.bincount(doc, weights=sizes[losses['id']])
+    doc = np.cumsum(ends) - ends    # each token's document; the end belongs to its own
+    return (np.bincount(doc, weights=losses['nats']),
+            np.bincount(doc, weights=sizes[losses['id']]))
 
+# %% ../nbs/05a_anatomy.ipynb #0e792870
 def bootstrap_bits(
     losses:dict,
     sizes:np.ndarray,       # bytes of each token id
@@ -155,12 +180,17 @@ def bootstrap_bits(
     return tuple(float(q) for q in np.quantile(bits, [.025, .975]))
 
 # %% ../nbs/05a_anatomy.ipynb #f1c77767
-def calibration(losses:dict, bins:int=10)->dict:
-    "Mean confidence and accuracy in bins of confidence, and the expected calibration error (Guo et al. 2017)."
+def calibration(
+    losses:dict,
+    bins:int=10     # of confidence; empty ones are left out
+)->dict:            # 'n', mean 'confidence' and 'accuracy' of each bin; 'error', a single number
+    "Mean confidence and accuracy in bins of confidence, and the expected calibration error."
     where = np.minimum((losses['confidence']*bins).astype(int), bins-1)
-    keep = [i for i in range(bins) if (where == i).any()]
-    n, conf, right = ([float(f(where == i)) for i in keep] for f in (np.sum, lambda m: losses['confidence'][m].mean(), lambda m: losses['right'][m].mean()))
-    return dict(n=n, confidence=conf, accuracy=right, error=sum(k*abs(c-r) for k,c,r in zip(n, conf, right))/sum(n))
+    masks = [where == i for i in range(bins) if (where == i).any()]
+    n = [float(m.sum()) for m in masks]
+    conf, right = ([float(losses[k][m].mean()) for m in masks] for k in ('confidence', 'right'))
+    error = sum(k*abs(c-r) for k,c,r in zip(n, conf, right))/sum(n)
+    return dict(n=n, confidence=conf, accuracy=right, error=error)
 
 # %% ../nbs/05a_anatomy.ipynb #023484a2
 def bits_on(
@@ -172,11 +202,14 @@ def bits_on(
 )->dict:                        # bits and bytes per token, tokens, right guesses
     "A model's loss on any documents."
     end = tokenizer.ids[END_OF_TEXT.encode()]
-    ids = np.concatenate([np.array([*tokenizer.encode(d), end], dtype=np.uint16) for d in documents])
-    losses = token_losses(model, TokenData(ids, model.cfg.context_length, model.head.weight.device), batch_size)
+    ids = np.concatenate([np.array([*tokenizer.encode(d), end], dtype=np.uint16)
+                          for d in documents])
+    losses = token_losses(
+        model, TokenData(ids, model.cfg.context_length, model.head.weight.device), batch_size)
     losses = {k: v[whole | (losses['id'] != end)] for k, v in losses.items()}
     n_bytes = token_bytes(tokenizer).numpy()[losses['id']].sum()
-    return dict(bits_per_byte=float(losses['nats'].sum()/math.log(2)/n_bytes), bytes_per_token=float(n_bytes/len(losses['id'])),
+    return dict(bits_per_byte=float(losses['nats'].sum()/math.log(2)/n_bytes),
+                bytes_per_token=float(n_bytes/len(losses['id'])),
                 tokens=len(losses['id']), accuracy=float(losses['right'].mean()))
 
 # %% ../nbs/05a_anatomy.ipynb #5cae5939
@@ -185,23 +218,27 @@ SENTENCES = ['Once upon a time, there was a little girl named Lily.',
              'The company said on Monday that its profits fell by 12 percent.',
              'Researchers at the University of Chicago published a new study in 2014.']
 
+# %% ../nbs/05a_anatomy.ipynb #057ca30e
 def sentence_losses(
     model:Transformer,
     tokenizer:Tokenizer,
     sentence:str            # read as the beginning of a document
 )->dict:                    # its tokens, the nats of each, and bits per byte
-    "What a model makes of one sentence; raise `InputError` if it is empty or holds a special token."
+    "What a model makes of one sentence; raise `InputError` if it is empty or has a special token."
     if not sentence: raise InputError('the sentence is empty: give at least one character')
-    if found := [s for s in tokenizer.special_tokens if s in sentence]: raise InputError(f'the sentence holds {found[0]!r}, which is no text: leave it out')
-    ids = torch.tensor([tokenizer.ids[END_OF_TEXT.encode()], *tokenizer.encode(sentence)], device=model.head.weight.device)
+    if found := [s for s in tokenizer.special_tokens if s in sentence]:
+        raise InputError(f'the sentence holds {found[0]!r}, which is no text: leave it out')
+    ids = torch.tensor([tokenizer.ids[END_OF_TEXT.encode()], *tokenizer.encode(sentence)],
+                       device=model.head.weight.device)
     nats, T = [], model.cfg.context_length
-    while len(nats) < len(ids)-1:               # one window, or more, each with half a window of context
+    while len(nats) < len(ids)-1:
         start = max(0, len(nats) - T//2)
         x, y = ids[start:start+T][:len(ids)-1-start], ids[start+1:start+T+1]
         with torch.no_grad(): logits = model(x[None])[0].float()
         nats += F.cross_entropy(logits, y, reduction='none')[len(nats)-start:].tolist()
-    return dict(sentence=sentence, tokens=[tokenizer.vocab[i].decode('utf-8', 'replace') for i in ids[1:].tolist()], nats=nats,
-                bits_per_byte=sum(nats)/math.log(2)/len(to_bytes(sentence)))
+    return dict(sentence=sentence,
+                tokens=[tokenizer.vocab[i].decode('utf-8', 'replace') for i in ids[1:].tolist()],
+                nats=nats, bits_per_byte=sum(nats)/math.log(2)/len(to_bytes(sentence)))
 
 # %% ../nbs/05a_anatomy.ipynb #6babc044
 def against_truth(
@@ -213,18 +250,15 @@ def against_truth(
 )->dict:                        # bits of each document: 'true', and for the 'model'
     "What documents cost the model, and what they truly cost."
     end = tokenizer.ids[END_OF_TEXT.encode()]
-    ids = np.array([end, *(i for d in documents for i in (*tokenizer.encode(d), end))], dtype=np.uint16)     # an end first, so that each token of a document is predicted
-    losses = token_losses(model, TokenData(ids, model.cfg.context_length, model.head.weight.device), batch_size)
+    # an end first, so that each token of a document is predicted
+    ids = np.array([end, *(i for d in documents for i in (*tokenizer.encode(d), end))],
+                   dtype=np.uint16)
+    losses = token_losses(
+        model, TokenData(ids, model.cfg.context_length, model.head.weight.device), batch_size)
     nats, _ = by_document(losses, token_bytes(tokenizer).numpy(), end)
     return dict(true=[grammar.parse(d)[0] for d in documents], model=(nats/math.log(2)).tolist())
 
 # %% ../nbs/05a_anatomy.ipynb #d2267815
-PASSAGES = {
-    'a story': 'One day, Mia and her brother Ben went to the lake. They saw a small duck with a hurt wing. "Oh no!" said Mia. "We must help the duck." '
-        'Ben ran home to get a soft towel. Mom came and put the duck in a box. Soon the duck was well again, and it swam away. Mia and Ben were happy.',
-    'a report': 'The city council voted 7-2 on Tuesday to approve a $48 million plan to rebuild the harbour bridge, which engineers closed in March after cracks were found '
-        'in two of its towers. Work is expected to begin next spring, said Helen Marsh, who leads the transport department. Critics warned that the cost could double by 2021.'}
-
 def word_bits(
     model:Transformer,
     tokenizer:Tokenizer,
@@ -234,9 +268,31 @@ def word_bits(
     s = sentence_losses(model, tokenizer, text)
     sizes = [len(tokenizer.encode(w)) for w in split_words(text)]
     ends = np.cumsum(sizes)
-    return [(w, sum(s['nats'][e-n:e])/math.log(2)) for w, n, e in zip(split_words(text), sizes, ends)]
+    return [(w, sum(s['nats'][e-n:e])/math.log(2))
+            for w, n, e in zip(split_words(text), sizes, ends)]
+
+# %% ../nbs/05a_anatomy.ipynb #188f7e59
+PASSAGES = {
+    'a story':
+        'One day, Mia and her brother Ben went to the lake. They saw a small duck with a hurt '
+        'wing. "Oh no!" said Mia. "We must help the duck." Ben ran home to get a soft towel. Mom '
+        'came and put the duck in a box. Soon the duck was well again, and it swam away. Mia and '
+        'Ben were happy.',
+    'a report':
+        'The city council voted 7-2 on Tuesday to approve a $48 million plan to rebuild the '
+        'harbour bridge, which engineers closed in March after cracks were found in two of its '
+        'towers. Work is expected to begin next spring, said Helen Marsh, who leads the transport '
+        'department. Critics warned that the cost could double by 2021.'}
 
 # %% ../nbs/05a_anatomy.ipynb #9af586ef
+def _documents(losses, sizes, end):
+    "Bits per byte and length of each document of more than its end."
+    nats, size = by_document(losses, sizes, end)
+    keep = size > 0
+    return dict(bits_per_byte=(nats[keep]/size[keep]/math.log(2)).round(4).tolist(),
+                bytes=size[keep].astype(int).tolist())
+
+# %% ../nbs/05a_anatomy.ipynb #3721179d
 def anatomy(
     model:Transformer,
     tokenizer:Tokenizer,
@@ -246,15 +302,15 @@ def anatomy(
 )->dict:
     "All measurements of this notebook, in plain values."
     data = TokenData(valid, model.cfg.context_length, model.head.weight.device)
-    losses, sizes, end = token_losses(model, data), token_bytes(tokenizer).numpy(), tokenizer.ids[END_OF_TEXT.encode()]
-    return dict(kinds=by_group(losses['nats'], kinds_of(tokenizer)[losses['id']], sizes[losses['id']], KINDS), context=context_curve(losses),
-        frequency=frequency_curve(losses, train), boundary=boundary_curve(losses, end), costliest=costliest(losses, tokenizer),
-        documents=_documents(losses, sizes, end), interval=bootstrap_bits(losses, sizes, end), calibration=calibration(losses),
-        accuracy=float(losses['right'].mean()), on={name: bits_on(model, tokenizer, docs) for name, docs in texts.items()},
-        sentences=[sentence_losses(model, tokenizer, s) for s in SENTENCES], passages={k: word_bits(model, tokenizer, p) for k, p in PASSAGES.items()})
-
-def _documents(losses, sizes, end):
-    "Bits per byte and length of each document of more than its end."
-    nats, size = by_document(losses, sizes, end)
-    keep = size > 0
-    return dict(bits_per_byte=(nats[keep]/size[keep]/math.log(2)).round(4).tolist(), bytes=size[keep].astype(int).tolist())
+    losses, sizes, end = (token_losses(model, data), token_bytes(tokenizer).numpy(),
+                          tokenizer.ids[END_OF_TEXT.encode()])
+    return dict(
+        kinds=by_group(losses['nats'], kinds_of(tokenizer)[losses['id']],
+                       sizes[losses['id']], KINDS),
+        context=context_curve(losses), frequency=frequency_curve(losses, train),
+        boundary=boundary_curve(losses, end), costliest=costliest(losses, tokenizer),
+        documents=_documents(losses, sizes, end), interval=bootstrap_bits(losses, sizes, end),
+        calibration=calibration(losses), accuracy=float(losses['right'].mean()),
+        on={name: bits_on(model, tokenizer, docs) for name, docs in texts.items()},
+        sentences=[sentence_losses(model, tokenizer, s) for s in SENTENCES],
+        passages={k: word_bits(model, tokenizer, p) for k, p in PASSAGES.items()})

@@ -9,6 +9,7 @@ __all__ = ['kneser_ney_plain', 'KneserNey', 'bits_of', 'compressed_bits', 'text_
 # %% ../nbs/05b_predictability.ipynb #ade534f2
 import lzma, math
 from collections import Counter, defaultdict
+from fastcore.basics import patch
 from itertools import chain
 from pathlib import Path
 import numpy as np
@@ -18,6 +19,12 @@ from .data import Prepared, iter_documents, token_bytes
 from .files import InputError
 from .tokenizer import split_words, to_bytes
 
+# %% ../nbs/05b_predictability.ipynb #be780a83
+def _discount(counts):
+    "Ney, Essen and Kneser 1994: from how many n-grams were counted once, and twice."
+    once, twice = (counts == 1).sum(), (counts == 2).sum()
+    return once/(once + 2*twice) if once else .5
+
 # %% ../nbs/05b_predictability.ipynb #1e0fa7fd
 def kneser_ney_plain(
     train:list[int],        # tokens to count
@@ -26,7 +33,8 @@ def kneser_ney_plain(
 ):                          # function (context, token) -> probability
     "Interpolated Kneser-Ney, the readable way."
     grams = lambda k: Counter(tuple(train[i:i+k]) for i in range(len(train)-k+1))
-    counts = {k: grams(k) if k == order else Counter(g[1:] for g in grams(k+1)) for k in range(1, order+1)}     # seen so often, or after so many tokens
+    counts = {k: grams(k) if k == order else Counter(g[1:] for g in grams(k+1))
+              for k in range(1, order+1)}           # seen so often, or after so many tokens
     after = {k: defaultdict(Counter) for k in counts}
     for k in counts:
         for g, c in counts[k].items(): after[k][g[:-1]][g[-1]] = c
@@ -41,11 +49,6 @@ def kneser_ney_plain(
         return (max(c[token] - D, 0) + D*len(c)*shorter)/c.total()
     return p
 
-def _discount(counts):
-    "Ney, Essen and Kneser 1994: from how many n-grams were counted once, and twice."
-    once, twice = (counts == 1).sum(), (counts == 2).sum()
-    return once/(once + 2*twice) if once else .5
-
 # %% ../nbs/05b_predictability.ipynb #fe4f497c
 class KneserNey:
     "Interpolated Kneser-Ney n-gram model over token ids."
@@ -54,36 +57,52 @@ class KneserNey:
         order:int,              # tokens looked at, the predicted one included; 1: frequencies alone
         vocab_size:int          # tokens that there are
     ):
-        if order < 1: raise InputError(f'order={order} must be at least 1: 1 looks at no context, 5 at four tokens')
-        if len(train) <= order: raise InputError(f'{len(train)} tokens are too few for order={order}: give more text')
-        self.vocab_size, self.keys, self.levels = vocab_size, [np.zeros(1, np.int64), np.arange(vocab_size)], []
+        if order < 1:
+            raise InputError(f'order={order} must be at least 1: 1 looks at no context, '
+                             '5 at four tokens')
+        if len(train) <= order:
+            raise InputError(f'{len(train)} tokens are too few for order={order}: give more text')
+        self.vocab_size, self.keys, self.levels = (
+            vocab_size, [np.zeros(1, np.int64), np.arange(vocab_size)], [])
         row = train.astype(np.int64)
         for k in range(1, order):
-            keys, first, longer = np.unique(row[:-1]*vocab_size + train[k:], return_index=True, return_inverse=True)
+            keys, first, longer = np.unique(row[:-1]*vocab_size + train[k:],
+                                            return_index=True, return_inverse=True)
             self.levels.append(self._level(row[1:][first]))     # after how many different tokens
             self.keys.append(keys); row = longer
         self.levels.append(self._level(row))                    # how often
 
-    def _level(self, rows):
-        "Counts of the n-grams of the newest table; for each context their sum, and how many it has; the discount."
-        counts, context = np.bincount(rows, minlength=len(self.keys[-1])), self.keys[-1]//self.vocab_size
-        total, types = (np.bincount(context, weights=w, minlength=len(self.keys[-2])) for w in (counts, counts > 0))
-        return counts, total, types, _discount(counts)
+# %% ../nbs/05b_predictability.ipynb #82ac8f1c
+@patch
+def _level(self:KneserNey, rows):
+    "Counts of the newest table's n-grams; each context's sum, and how many it has; the discount."
+    counts, context = (np.bincount(rows, minlength=len(self.keys[-1])),
+                       self.keys[-1]//self.vocab_size)
+    total, types = (np.bincount(context, weights=w, minlength=len(self.keys[-2]))
+                    for w in (counts, counts > 0))
+    return counts, total, types, _discount(counts)
 
-    def probabilities(self, tokens:np.ndarray)->np.ndarray:
-        "Of each token, given those before it in `tokens`."
-        tokens, p, context = tokens.astype(np.int64), np.full(len(tokens), 1/self.vocab_size), np.zeros(len(tokens), np.int64)
-        for keys, (counts, total, types, D) in zip(self.keys[1:], self.levels):
-            row = _find(keys, context*self.vocab_size + tokens)                     # of the n-gram that ends here, or -1; an unknown context has no key
-            seen, all_seen = np.where(row >= 0, counts[row], 0), np.where(context >= 0, total[context], 0)
-            p = np.where(all_seen > 0, (np.maximum(seen-D, 0) + D*types[context]*p)/np.maximum(all_seen, 1), p)
-            context = np.r_[-1, row[:-1]]                                           # what the next order looks at ended one earlier
-        return p
-
+# %% ../nbs/05b_predictability.ipynb #3489fad6
 def _find(keys, wanted):
     "The row of each wanted key, -1 where it is not there."
     row = np.searchsorted(keys, wanted).clip(max=len(keys)-1)
     return np.where(keys[row] == wanted, row, -1)
+
+# %% ../nbs/05b_predictability.ipynb #5130948b
+@patch
+def probabilities(self:KneserNey, tokens:np.ndarray)->np.ndarray:
+    "Of each token, given those before it in `tokens`."
+    tokens = tokens.astype(np.int64)
+    p, context = np.full(len(tokens), 1/self.vocab_size), np.zeros(len(tokens), np.int64)
+    for keys, (counts, total, types, D) in zip(self.keys[1:], self.levels):
+        # of the n-gram that ends here, or -1; an unknown context has no key
+        row = _find(keys, context*self.vocab_size + tokens)
+        seen = np.where(row >= 0, counts[row], 0)
+        all_seen = np.where(context >= 0, total[context], 0)
+        better = (np.maximum(seen-D, 0) + D*types[context]*p)/np.maximum(all_seen, 1)
+        p = np.where(all_seen > 0, better, p)
+        context = np.r_[-1, row[:-1]]       # what the next order looks at ended one earlier
+    return p
 
 # %% ../nbs/05b_predictability.ipynb #1b474d6d
 def bits_of(
@@ -94,20 +113,22 @@ def bits_of(
     "What a text costs under a prediction."
     return float(-np.log2(p).sum()/sizes[tokens].sum())
 
+# %% ../nbs/05b_predictability.ipynb #3c8669bc
 def compressed_bits(
     data:bytes,         # a text
     seen:bytes=b''      # what the compressor may have read before (its window is 64 MiB)
 )->float:               # bits per byte
-    "What a general-purpose compressor (LZMA, strongest setting) adds for `data` to what it needs for `seen`."
+    "What a compressor (LZMA, strongest setting) adds for `data` to what it needs for `seen`."
     size = lambda text: len(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME))
     return 8*(size(seen+data) - (size(seen) if seen else 0))/len(data)
 
 # %% ../nbs/05b_predictability.ipynb #d297c710
 def text_words(path:str|Path)->list[str]:
-    "The words of a corpus file in order: runs of letters as the tokenizer cuts them, in lower case."
+    "Words of a corpus file in order: runs of letters as the tokenizer cuts them, in lower case."
     pieces = chain.from_iterable(map(split_words, iter_documents(path)))
     return [w.strip().lower() for w in pieces if w.strip().isalpha()]
 
+# %% ../nbs/05b_predictability.ipynb #8eada21f
 def coverage(
     counts:Counter,     # word -> occurrences
     n:int=1000          # how many of the commonest
@@ -115,6 +136,7 @@ def coverage(
     "How much of a text its commonest words cover."
     return sum(c for _,c in counts.most_common(n))/counts.total()
 
+# %% ../nbs/05b_predictability.ipynb #06203b4b
 def unseen_rows(
     train:list[str],    # words
     valid:list[str],
@@ -125,25 +147,38 @@ def unseen_rows(
     seen = set(rows(train))
     return float(np.mean([row not in seen for row in rows(valid)]))
 
-def _spaced(n, per_octave=2): return np.unique(np.r_[np.geomspace(1, n, max(2, int(np.log2(n)*per_octave))).round().astype(int), n])
+# %% ../nbs/05b_predictability.ipynb #5225848e
+def _spaced(n, per_octave=2):
+    points = max(2, int(np.log2(n)*per_octave))
+    return np.unique(np.r_[np.geomspace(1, n, points).round().astype(int), n])
 
+# %% ../nbs/05b_predictability.ipynb #facb05cd
 def zipf_curve(counts:Counter)->dict:
     "Ranks (evenly spaced in logarithm) and how often the word of that rank occurs in a million."
     ranks, found = _spaced(len(counts)), sorted(counts.values(), reverse=True)
     return dict(rank=ranks.tolist(), per_million=[found[r-1]*1e6/counts.total() for r in ranks])
 
+# %% ../nbs/05b_predictability.ipynb #b10fee9f
 def heaps_curve(words:list[str])->dict:
     "How many different words there are among the first n."
     first = {w: i for i, w in reversed(list(enumerate(words)))}         # where each was first met
     at = _spaced(len(words))
-    return dict(words=at.tolist(), distinct=np.searchsorted(np.sort(list(first.values())), at).tolist())
+    return dict(words=at.tolist(),
+                distinct=np.searchsorted(np.sort(list(first.values())), at).tolist())
 
+# %% ../nbs/05b_predictability.ipynb #700d25a7
 def heaps_exponent(curve:dict)->float:
     "Slope of the last decade of Heaps' curve in logarithms."
     n, d = (np.log(np.array(curve[k])) for k in ('words', 'distinct'))
-    return float(np.polyfit(n[late], d[late], 1)[0]) if (late := n > n[-1] - math.log(10)).sum() > 1 else math.nan
+    late = n > n[-1] - math.log(10)
+    return float(np.polyfit(n[late], d[late], 1)[0]) if late.sum() > 1 else math.nan
 
 # %% ../nbs/05b_predictability.ipynb #38357d6d
+def _entropy(x):
+    "Bits of the distribution of the values in `x`."
+    n = np.unique(x, return_counts=True)[1]
+    return float(-(n/n.sum()*np.log2(n/n.sum())).sum())
+
 def counted_entropy(
     ids:np.ndarray,     # words as numbers
     context:int         # words before
@@ -155,11 +190,7 @@ def counted_entropy(
         _, row = np.unique(before*(ids.max()+1) + ids[k:], return_inverse=True)
     return _entropy(row) - _entropy(before)
 
-def _entropy(x):
-    "Bits of the distribution of the values in `x`."
-    n = np.unique(x, return_counts=True)[1]
-    return float(-(n/n.sum()*np.log2(n/n.sum())).sum())
-
+# %% ../nbs/05b_predictability.ipynb #75a18ae0
 def context_entropies(
     train:list[str],        # words
     valid:list[str],
@@ -168,8 +199,32 @@ def context_entropies(
     "Between what two numbers the entropy of the next word lies."
     ids = {w: i for i, w in enumerate(dict.fromkeys(train + valid))}
     a, b = (np.array([ids[w] for w in words]) for words in (train, valid))
-    predicted = [float(-np.log2(KneserNey(a, k+1, len(ids)).probabilities(b)).mean()) for k in range(longest+1)]
-    return dict(context=list(range(longest+1)), counted=[counted_entropy(a, k) for k in range(longest+1)], predicted=predicted)
+    predicted = [float(-np.log2(KneserNey(a, k+1, len(ids)).probabilities(b)).mean())
+                 for k in range(longest+1)]
+    return dict(context=list(range(longest+1)),
+                counted=[counted_entropy(a, k) for k in range(longest+1)], predicted=predicted)
+
+# %% ../nbs/05b_predictability.ipynb #011a8623
+def _ladder(data, train_text, valid_text, orders):
+    "Bits per byte of the validation text: knowing nothing, counting, compressing."
+    V, sizes = len(data.tokenizer), token_bytes(data.tokenizer).numpy()
+    ngram = lambda k: KneserNey(data.train, k, V).probabilities(data.valid)
+    text = lambda path: b'\n'.join(map(to_bytes, iter_documents(path)))
+    return dict(
+        uniform=bits_of(np.full(len(data.valid), 1/V), data.valid, sizes),
+        ngrams={str(k): bits_of(ngram(k), data.valid, sizes) for k in range(1, orders+1)},
+        lzma=compressed_bits(text(valid_text), seen=text(train_text)[-(48<<20):]))
+
+# %% ../nbs/05b_predictability.ipynb #a4f27d71
+def _word_figures(train, valid):
+    "Everything that is counted in words."
+    counts, heaps = Counter(train), heaps_curve(train)
+    return dict(
+        words=len(train), distinct_words=len(counts),
+        coverage={str(n): coverage(counts, n) for n in (100, 1000, 10_000)},
+        unseen={str(n): unseen_rows(train, valid, n) for n in (1, 2, 3)},
+        zipf=zipf_curve(counts), heaps=heaps, heaps_exponent=heaps_exponent(heaps),
+        entropies=context_entropies(train, valid))
 
 # %% ../nbs/05b_predictability.ipynb #a9072737
 def predictability(
@@ -180,15 +235,13 @@ def predictability(
     words:int=600_000           # training words that are looked at; validation words: a tenth
 )->dict:
     "How predictable a corpus is without any Transformer, in plain values."
-    V, sizes = len(data.tokenizer), token_bytes(data.tokenizer).numpy()
-    ngram = lambda k: bits_of(KneserNey(data.train, k, V).probabilities(data.valid), data.valid, sizes)
-    text = lambda path: b'\n'.join(map(to_bytes, iter_documents(path)))
-    train, valid = text_words(train_text)[:words], text_words(valid_text)[:words//10]
-    counts, heaps, lengths = Counter(train), heaps_curve(train), [len(to_bytes(d)) for d in iter_documents(train_text)]
-    return dict(vocab_size=V, train_tokens=len(data.train), valid_tokens=len(data.valid), train_documents=len(lengths), tokenizer_sha256=data.meta['tokenizer_sha256'],
-        train_sha256=data.meta['train']['text_sha256'], valid_sha256=data.meta['valid']['text_sha256'],
-        uniform=bits_of(np.full(len(data.valid), 1/V), data.valid, sizes), ngrams={str(k): ngram(k) for k in range(1, orders+1)},
-        lzma=compressed_bits(text(valid_text), seen=text(train_text)[-(48<<20):]), floor=data.meta['floor'],
-        words=len(train), distinct_words=len(counts), coverage={str(n): coverage(counts, n) for n in (100, 1000, 10_000)},
-        unseen={str(n): unseen_rows(train, valid, n) for n in (1, 2, 3)}, zipf=zipf_curve(counts), heaps=heaps, heaps_exponent=heaps_exponent(heaps),
-        entropies=context_entropies(train, valid), document_bytes={str(q): float(np.quantile(lengths, q)) for q in (.1, .25, .5, .75, .9)})
+    lengths = [len(to_bytes(d)) for d in iter_documents(train_text)]
+    source = dict(
+        vocab_size=len(data.tokenizer), train_tokens=len(data.train), valid_tokens=len(data.valid),
+        train_documents=len(lengths), tokenizer_sha256=data.meta['tokenizer_sha256'],
+        train_sha256=data.meta['train']['text_sha256'],
+        valid_sha256=data.meta['valid']['text_sha256'])
+    ladder = _ladder(data, train_text, valid_text, orders) | dict(floor=data.meta['floor'])
+    figures = _word_figures(text_words(train_text)[:words], text_words(valid_text)[:words//10])
+    quantiles = {str(q): float(np.quantile(lengths, q)) for q in (.1, .25, .5, .75, .9)}
+    return source | ladder | figures | dict(document_bytes=quantiles)

@@ -16,9 +16,12 @@ from .model import Transformer, generate
 from .tokenizer import END_OF_TEXT, Tokenizer
 
 # %% ../nbs/05c_writing.ipynb #5ea6fa8e
-PROMPTS = ['', 'Once upon a time', 'The government said']                           # the empty prompt begins a document
-SETTINGS = [(0., 1.), (.5, 1.), (.8, 1.), (1., 1.), (1.2, 1.), (1., .9), (1., .5)]  # temperature, top-p
+# the empty prompt begins a document
+PROMPTS = ['', 'Once upon a time', 'The government said']
+# temperature, top-p
+SETTINGS = [(0., 1.), (.5, 1.), (.8, 1.), (1., 1.), (1.2, 1.), (1., .9), (1., .5)]
 
+# %% ../nbs/05c_writing.ipynb #454656cc
 def write_samples(
     model:Transformer,
     tokenizer:Tokenizer,                # that the model was trained with
@@ -30,19 +33,26 @@ def write_samples(
     "Let a model write on from each prompt with each setting."
     end = tokenizer.ids[END_OF_TEXT.encode()]
     def one(prompt, temperature, top_p):
-        ids = generate(model, [end, *tokenizer.encode(prompt)], max_new_tokens, temperature=temperature, top_p=top_p, stop_id=end, seed=seed)
+        ids = generate(model, [end, *tokenizer.encode(prompt)], max_new_tokens,
+                       temperature=temperature, top_p=top_p, stop_id=end, seed=seed)
         return dict(prompt=prompt, temperature=temperature, top_p=top_p, text=tokenizer.decode(ids))
     return [one(p, *s) for p in prompts for s in settings]
 
+# %% ../nbs/05c_writing.ipynb #b92a8bde
 def sample_table(
-    columns:dict[str,list[dict]],   # heading -> samples, from `write_samples` with the same prompts and settings
+    columns:dict[str,list[dict]],   # heading -> `write_samples`, for the same prompts and settings
     prompt:str=''                   # whose samples to show
 )->str:
     "Samples side by side, as a Markdown table."
-    clean = lambda s: re.sub(r'([|*_$\[\]\\])', r'\\\1', re.sub(r'\s+', ' ', s)).replace('<', '&lt;').replace('`', '')
+    clean = lambda s: (re.sub(r'([|*_$\[\]\\])', r'\\\1', re.sub(r'\s+', ' ', s))
+                       .replace('<', '&lt;').replace('`', ''))
     rows = [['temperature', 'top-p', *columns], ['--:', '--:', *['---']*len(columns)]]
+    bold = f'**{prompt}**' if prompt else ''
     for samples in zip(*columns.values()):
-        if (s := samples[0])['prompt'] == prompt: rows.append([f"{s['temperature']:g}", f"{s['top_p']:g}", *((f'**{prompt}**' if prompt else '') + clean(s['text']) for s in samples)])
+        first = samples[0]
+        if first['prompt'] == prompt:
+            texts = [bold + clean(s['text']) for s in samples]
+            rows.append([f"{first['temperature']:g}", f"{first['top_p']:g}", *texts])
     return ''.join('| ' + ' | '.join(row) + ' |\n' for row in rows)
 
 # %% ../nbs/05c_writing.ipynb #9a87ddec
@@ -52,16 +62,19 @@ def _ngrams(text, n):
 
 def _share(hits, total): return hits/total if total else float('nan')
 
+# %% ../nbs/05c_writing.ipynb #3c75c9aa
 def distinct(texts:list[str], n:int)->float:
-    "Share of different word n-grams among all; it falls with the amount of text, so compare equal amounts."
+    "Share of different word n-grams among all; it falls with the amount of text."
     grams = [g for t in texts for g in _ngrams(t, n)]
     return _share(len(set(grams)), len(grams))
 
+# %% ../nbs/05c_writing.ipynb #c8d920ea
 def repetition(texts:list[str], n:int)->float:
     "Share of word n-grams that occurred before in the same text."
     grams = [_ngrams(t, n) for t in texts]
     return _share(sum(len(g) - len(set(g)) for g in grams), sum(map(len, grams)))
 
+# %% ../nbs/05c_writing.ipynb #053f15da
 def copied(
     texts:list[str],
     train:list[str],        # documents of the training text
@@ -84,17 +97,30 @@ def write_many(
 )->list[str]:                   # texts from nothing, seeds 0 to n-1
     "Documents that a model begins by itself."
     end = tokenizer.ids[END_OF_TEXT.encode()]
-    return [tokenizer.decode(generate(model, [end], max_new_tokens, temperature=temperature, top_p=top_p, stop_id=end, seed=s)) for s in range(n)]
+    return [tokenizer.decode(generate(model, [end], max_new_tokens, temperature=temperature,
+                                      top_p=top_p, stop_id=end, seed=s)) for s in range(n)]
 
+# %% ../nbs/05c_writing.ipynb #44767258
 def cut_to_words(
     documents:list[str],        # at least as many as there are samples
     samples:list[str]           # whose lengths are wanted
 )->list[str]:
     "Beginnings of documents, each with as many words as one of the samples (or all that it has)."
     if len(documents) < len(samples):
-        raise InputError(f'{len(documents)} documents are fewer than the {len(samples)} samples: give more, or draw fewer samples')
+        raise InputError(f'{len(documents)} documents are fewer than the {len(samples)} samples: '
+                         'give more, or draw fewer samples')
     first = lambda text, n: ''.join(re.findall(r'\s*\S+', text)[:n])
     return [first(d, len(s.split())) for d, s in zip(documents, samples)]
+
+# %% ../nbs/05c_writing.ipynb #99bc1c6f
+def _measures(texts, train, readers):
+    "What `writing` says of a set of texts."
+    return dict(
+        words=sum(len(t.split()) for t in texts),
+        distinct={str(k): distinct(texts, k) for k in (1, 2, 3)}, repetition=repetition(texts, 4),
+        copied={str(k): copied(texts, train, k) for k in (2, 3, 4, 5, 6, 8, 12)},
+        bits_per_byte={name: bits_on(*reader, texts, whole=False)['bits_per_byte']
+                       for name, reader in readers.items()})
 
 # %% ../nbs/05c_writing.ipynb #0972933d
 def writing(
@@ -103,15 +129,15 @@ def writing(
     train:list[str],            # documents of the training text
     valid:list[str],            # other documents of the same corpus
     readers:dict[str,tuple],    # name -> (model, tokenizer) that read the samples
-    n:int=64,                   # texts for each setting; temperature 0 has but one to give and is left out
+    n:int=64,                   # texts for each setting; temperature 0 has but one and is left out
     max_new_tokens:int=120,
     settings:list[tuple]=SETTINGS
 )->dict:
     "All measurements of this notebook, in plain values."
-    def measures(texts):
-        return dict(words=sum(len(t.split()) for t in texts), distinct={str(k): distinct(texts, k) for k in (1, 2, 3)}, repetition=repetition(texts, 4),
-            copied={str(k): copied(texts, train, k) for k in (2, 3, 4, 5, 6, 8, 12)}, bits_per_byte={name: bits_on(*reader, texts, whole=False)['bits_per_byte'] for name, reader in readers.items()})
     def one(temperature, top_p):
         texts = write_many(model, tokenizer, n, max_new_tokens, temperature, top_p)
-        return dict(temperature=temperature, top_p=top_p, **measures(texts), real=measures(cut_to_words(valid, texts)))
-    return dict(texts=n, max_new_tokens=max_new_tokens, many=[one(*s) for s in settings if s[0] > 0], samples=write_samples(model, tokenizer, settings=settings))
+        return dict(temperature=temperature, top_p=top_p, **_measures(texts, train, readers),
+                    real=_measures(cut_to_words(valid, texts), train, readers))
+    return dict(texts=n, max_new_tokens=max_new_tokens,
+                many=[one(*s) for s in settings if s[0] > 0],
+                samples=write_samples(model, tokenizer, settings=settings))
