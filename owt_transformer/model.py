@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FEED_FORWARD', 'ModelConfig', 'init_normal', 'linear', 'rms_norm', 'RMSNorm', 'rope_table', 'rope', 'rope_complex',
-           'attention', 'causal_mask', 'Attention', 'swiglu', 'SwiGLU', 'MLP', 'Block', 'Transformer', 'llama_config',
+           'causal_mask', 'attention', 'Attention', 'swiglu', 'SwiGLU', 'MLP', 'Block', 'Transformer', 'llama_config',
            'to_llama', 'from_llama', 'parameter_ledger', 'flops_ledger', 'next_probs', 'KVCache', 'generate']
 
 # %% ../nbs/02_model.ipynb #abbee4e1
@@ -33,11 +33,19 @@ class ModelConfig:
 
     position:str='rope'         # 'rope' or 'none': how the order of tokens is known
     norm:str='pre'              # 'pre', 'post' or 'none': where RMSNorm stands
-    ffn:str='swiglu'            # 'swiglu' or 'silu': gated, or plain with as many parameters (d_ff even)
+    ffn:str='swiglu'            # 'swiglu': gated; 'silu': plain, as many parameters (d_ff even)
     tie_embeddings:bool=False   # one matrix for reading and for predicting tokens
 
     @property
     def head_dim(self)->int: return self.d_model//self.num_heads
+
+# %% ../nbs/02_model.ipynb #df765391
+def _near_heads(cfg):
+    "Numbers of heads that would do, the two nearest to `num_heads`."
+    fits = [h for h in range(1, cfg.d_model+1) if cfg.d_model % h == 0]
+    if cfg.position == 'rope' and cfg.d_model % 2 == 0:
+        fits = [h for h in fits if cfg.d_model//h % 2 == 0]             # pairs to turn
+    return sorted(sorted(fits, key=lambda h: abs(h-cfg.num_heads))[:2])
 
 # %% ../nbs/02_model.ipynb #0b411573
 _CHOICES = dict(position=('rope','none'), norm=('pre','post','none'), ffn=('swiglu','silu'))
@@ -45,18 +53,23 @@ _CHOICES = dict(position=('rope','none'), norm=('pre','post','none'), ffn=('swig
 @patch
 def check(self:ModelConfig):
     "Raise `InputError` for a shape that cannot be built."
-    for field in ('vocab_size','context_length','d_model','num_layers','num_heads','d_ff','rope_theta','norm_eps'):
-        if getattr(self, field) <= 0: raise InputError(f'{field}={getattr(self, field)} must be positive')
+    for field in ('vocab_size','context_length','d_model','num_layers','num_heads','d_ff',
+                  'rope_theta','norm_eps'):
+        if getattr(self, field) <= 0:
+            raise InputError(f'{field}={getattr(self, field)} must be positive')
     if self.d_model % self.num_heads:
-        fits = [h for h in range(1, self.d_model+1) if self.d_model % h == 0]
-        if self.position == 'rope' and self.d_model % 2 == 0: fits = [h for h in fits if self.d_model//h % 2 == 0]         # pairs to turn
-        near = sorted(sorted(fits, key=lambda h: abs(h-self.num_heads))[:2])
-        raise InputError(f'num_heads={self.num_heads} does not divide d_model={self.d_model}: choose {" or ".join(map(str, near))} heads')
+        raise InputError(f'num_heads={self.num_heads} does not divide d_model={self.d_model}: '
+                         f'choose {" or ".join(map(str, _near_heads(self)))} heads')
     if self.position == 'rope' and self.head_dim % 2:
-        raise InputError(f'd_model/num_heads={self.head_dim} is odd: rotary positions turn pairs, so choose an even head dimension or position=none')
-    if self.vocab_size > 1<<16: raise InputError(f'vocab_size={self.vocab_size} is over 65536: token ids must fit in 16 bits')
+        raise InputError(f'd_model/num_heads={self.head_dim} is odd: rotary positions turn pairs, '
+                         'so choose an even head dimension or position=none')
+    if self.vocab_size > 1<<16:
+        raise InputError(f'vocab_size={self.vocab_size} is over 65536: '
+                         'token ids must fit in 16 bits')
     for field, allowed in _CHOICES.items():
-        if getattr(self, field) not in allowed: raise InputError(f'{field}={getattr(self, field)!r} is not known: choose from {", ".join(allowed)}')
+        if getattr(self, field) not in allowed:
+            raise InputError(f'{field}={getattr(self, field)!r} is not known: '
+                             f'choose from {", ".join(allowed)}')
     return self
 
 # %% ../nbs/02_model.ipynb #0d888312
@@ -67,6 +80,7 @@ def init_normal(
     "Truncated normal initialisation."
     return nn.init.trunc_normal_(weight, std=std, a=-3*std, b=3*std)
 
+# %% ../nbs/02_model.ipynb #2c5b4ce4
 def linear(
     d_in:int,           # width of the input
     d_out:int,          # width of the output
@@ -100,9 +114,9 @@ def rope_table(
     T:int,                  # positions
     head_dim:int,           # channels of a head, even
     theta:float=10_000.     # base of the wavelengths
-)->tuple[Tensor,Tensor]:    # cosines and sines [T, head_dim]; the sine of the first channel of each pair is negative
+)->tuple[Tensor,Tensor]:    # cosines, sines [T, head_dim]; in each pair the first sine is negative
     "The rotations of each position and channel."
-    speed = theta ** (-torch.arange(0, head_dim, 2).double()/head_dim)    # radians per token, [head_dim/2]
+    speed = theta ** (-torch.arange(0, head_dim, 2).double()/head_dim)    # radians per token
     angle = torch.outer(torch.arange(T).double(), speed)[...,None]        # [T, head_dim/2, 1]
     both = lambda a, b: torch.cat([a, b], -1).flatten(-2).float()         # [T, head_dim]
     return both(angle.cos(), angle.cos()), both(-angle.sin(), angle.sin())
@@ -115,8 +129,8 @@ def rope(
 )->Tensor:              # [B, T, H, D]
     "Turn each pair of neighbouring channels by the angle of its position."
     x32 = x.float()
-    swapped = x32.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)                   # of each pair (a, b): (b, a)
-    return (x32*cos[:,None] + swapped*sin[:,None]).type_as(x)                   # (a cos - b sin, b cos + a sin)
+    swapped = x32.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)       # of each pair (a, b): (b, a)
+    return (x32*cos[:,None] + swapped*sin[:,None]).type_as(x)       # (a cos - b sin, b cos + a sin)
 
 # %% ../nbs/02_model.ipynb #ed07a7be
 def rope_complex(
@@ -129,6 +143,15 @@ def rope_complex(
     turns = torch.complex(cos[:,::2].float(), sin[:,1::2].float())              # [T, D/2]
     return torch.view_as_real(pairs*turns[:,None]).flatten(-2).type_as(x)
 
+# %% ../nbs/02_model.ipynb #3fb8904c
+def causal_mask(
+    T:int,              # queries, the last T of
+    S:int,              # positions
+    device='cpu'
+)->Tensor:              # bool [T, S]: True where a query may look
+    "Each position sees itself and what came before."
+    return torch.ones(T, S, dtype=torch.bool, device=device).tril(S-T)
+
 # %% ../nbs/02_model.ipynb #f2882ed0
 def attention(
     q:Tensor,           # queries [B, H, T, D]
@@ -139,29 +162,22 @@ def attention(
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])              # [B, H, T, S]
     return scores.masked_fill(~causal_mask(*scores.shape[-2:], q.device), -math.inf).softmax(-1) @ v
 
-def causal_mask(
-    T:int,              # queries, the last T of
-    S:int,              # positions
-    device='cpu'
-)->Tensor:              # bool [T, S]: True where a query may look
-    "Each position sees itself and what came before."
-    return torch.ones(T, S, dtype=torch.bool, device=device).tril(S-T)
-
 # %% ../nbs/02_model.ipynb #4f952aee
 class Attention(nn.Module):
     "Multi-head causal self-attention with rotary positions: [B, T, C] to [B, T, C]."
     def __init__(self, cfg:ModelConfig):
         super().__init__()
         self.num_heads, self.rotary = cfg.num_heads, cfg.position == 'rope'
-        self.qkv, self.out = linear(cfg.d_model, cfg.d_model, parts=3), linear(cfg.d_model, cfg.d_model)
+        self.qkv, self.out = (linear(cfg.d_model, cfg.d_model, parts=3),
+                              linear(cfg.d_model, cfg.d_model))
 
     def forward(self, x, cos, sin, cache=None):
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).unbind(2)              # each [B, T, H, D]
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).unbind(2)  # each [B, T, H, D]
         turn = rope_complex if x.is_cpu and not torch.compiler.is_compiling() else rope
         if self.rotary: q, k = turn(q, cos, sin), turn(k, cos, sin)
-        q, k, v = (t.transpose(1, 2) for t in (q, k, v))                                    # each [B, H, T, D]
-        if cache is not None: k, v = cache.extend(k, v)                                     # [B, H, S, D]
-        return self.out(self.attend(q, k, v).transpose(1, 2).flatten(-2))                   # [B, T, C]
+        q, k, v = (t.transpose(1, 2) for t in (q, k, v))                        # each [B, H, T, D]
+        if cache is not None: k, v = cache.extend(k, v)                         # [B, H, S, D]
+        return self.out(self.attend(q, k, v).transpose(1, 2).flatten(-2))       # [B, T, C]
 
     def attend(self, q, k, v):
         T, S = q.shape[-2], k.shape[-2]
@@ -189,11 +205,12 @@ class SwiGLU(nn.Module):
         gate, content = self.w13(x).chunk(2, -1)
         return self.w2(F.silu(gate) * content)
 
+# %% ../nbs/02_model.ipynb #e0008fde
 class MLP(nn.Module):
-    "The ablation: a plain feed-forward network with SiLU, [..., C] to [..., C]. No gate, and a hidden layer half as wide again, so that the parameters are as many."
+    "The ablation: a plain feed-forward network with SiLU, [..., C] to [..., C]."
     def __init__(self, cfg:ModelConfig):
         super().__init__()
-        d_ff = 3*cfg.d_ff//2
+        d_ff = 3*cfg.d_ff//2        # no gate: half as wide again, as many parameters
         self.w1, self.w2 = linear(cfg.d_model, d_ff), linear(d_ff, cfg.d_model)
     def forward(self, x): return self.w2(F.silu(self.w1(x)))
 
@@ -206,7 +223,8 @@ class Block(nn.Module):
         super().__init__()
         self.placing = cfg.norm
         self.attention, self.ffn = Attention(cfg), FEED_FORWARD[cfg.ffn](cfg)
-        if cfg.norm != 'none': self.norm1, self.norm2 = (RMSNorm(cfg.d_model, cfg.norm_eps) for _ in range(2))
+        if cfg.norm != 'none':
+            self.norm1, self.norm2 = (RMSNorm(cfg.d_model, cfg.norm_eps) for _ in range(2))
 
     def forward(self, x, cos, sin, cache=None):
         if self.placing == 'pre':
@@ -230,30 +248,47 @@ class Transformer(nn.Module):
         self.head = linear(cfg.d_model, cfg.vocab_size)
         init_normal(self.embedding.weight, std=cfg.d_model**-.5 if cfg.tie_embeddings else 1.)
         if cfg.tie_embeddings: self.head.weight = self.embedding.weight
-        for name, table in zip(('cos', 'sin'), rope_table(cfg.context_length, cfg.head_dim, cfg.rope_theta)):
+        for name, table in zip(('cos', 'sin'),
+                rope_table(cfg.context_length, cfg.head_dim, cfg.rope_theta)):
             self.register_buffer(name, table, persistent=False)
-
-    def hidden(self, ids, cache=None):
-        "The normalised residual stream `[B, T, d_model]`, all that the head needs; raise `InputError` if `ids` are not `[B, T]`."
-        if ids.ndim != 2: raise InputError(f'ids of shape {list(ids.shape)} are not [B, T]: give one row for each text, such as ids[None]')
-        return self.body(self.embedding(ids), cache)
-
-    def body(self, x, cache=None):
-        "From the embeddings `[B, T, d_model]` to what the head needs, of the same shape; raise `InputError` if they do not fit the context or the cache."
-        start, T = 0 if cache is None else len(cache), x.shape[1]
-        if cache is not None and cache.batch_size != len(x):
-            raise InputError(f'{len(x)} texts do not fit a KVCache of batch_size={cache.batch_size}: make one of that size')
-        if start+T > self.cfg.context_length:
-            raise InputError(f'{start+T} tokens are more than context_length={self.cfg.context_length}: read fewer, or begin a new KVCache')
-        cos, sin = self.cos[start:start+T], self.sin[start:start+T]
-        for i, block in enumerate(self.blocks): x = block(x, cos, sin, None if cache is None else cache.layers[i])
-        return self.norm(x)
 
     def forward(self,
         ids:Tensor,             # token ids, int64 [B, T]; T <= context_length
         cache:'KVCache'=None    # keys and values of what was read before
     )->Tensor:                  # logits [B, T, V]
         return self.head(self.hidden(ids, cache))
+
+# %% ../nbs/02_model.ipynb #6cde0c9a
+@patch
+def body(self:Transformer,
+    x,              # embeddings [B, T, d_model] of the tokens
+    cache=None      # a `KVCache` of what was read before
+):                  # [B, T, d_model], normalised
+    "All between embedding and head; raise `InputError` if `x` does not fit context or cache."
+    start, T = 0 if cache is None else len(cache), x.shape[1]
+    if cache is not None and cache.batch_size != len(x):
+        raise InputError(f'{len(x)} texts do not fit a KVCache of batch_size={cache.batch_size}: '
+                         'make one of that size')
+    if start+T > self.cfg.context_length:
+        raise InputError(f'{start+T} tokens are more than '
+                         f'context_length={self.cfg.context_length}: '
+                         'read fewer, or begin a new KVCache')
+    cos, sin = self.cos[start:start+T], self.sin[start:start+T]
+    for i, block in enumerate(self.blocks):
+        x = block(x, cos, sin, None if cache is None else cache.layers[i])
+    return self.norm(x)
+
+# %% ../nbs/02_model.ipynb #38ad1fa2
+@patch
+def hidden(self:Transformer,
+    ids,            # token ids [B, T]; of another shape they are an `InputError`
+    cache=None      # a `KVCache` of what was read before
+):                  # [B, T, d_model]
+    "The normalised residual stream, all that the head needs."
+    if ids.ndim != 2:
+        raise InputError(f'ids of shape {list(ids.shape)} are not [B, T]: '
+                         'give one row for each text, such as ids[None]')
+    return self.body(self.embedding(ids), cache)
 
 # %% ../nbs/02_model.ipynb #c11c2eb8
 def _to_halves(w, heads):
@@ -268,16 +303,26 @@ def _to_pairs(w, heads):
 def llama_config(cfg:ModelConfig)->dict:
     "Arguments for `transformers.LlamaConfig` that describe the same architecture."
     if (cfg.position, cfg.norm, cfg.ffn) != ('rope', 'pre', 'swiglu'):
-        raise InputError(f'position={cfg.position}, norm={cfg.norm}, ffn={cfg.ffn} is no Llama: choose rope, pre and swiglu')
-    return dict(vocab_size=cfg.vocab_size, hidden_size=cfg.d_model, intermediate_size=cfg.d_ff, num_hidden_layers=cfg.num_layers,
-        num_attention_heads=cfg.num_heads, num_key_value_heads=cfg.num_heads, rms_norm_eps=cfg.norm_eps, max_position_embeddings=cfg.context_length,
-        rope_parameters=dict(rope_type='default', rope_theta=cfg.rope_theta), tie_word_embeddings=cfg.tie_embeddings,
+        raise InputError(f'position={cfg.position}, norm={cfg.norm}, ffn={cfg.ffn} is no Llama: '
+                         'choose rope, pre and swiglu')
+    return dict(
+        vocab_size=cfg.vocab_size, hidden_size=cfg.d_model, intermediate_size=cfg.d_ff,
+        num_hidden_layers=cfg.num_layers, num_attention_heads=cfg.num_heads,
+        num_key_value_heads=cfg.num_heads, rms_norm_eps=cfg.norm_eps,
+        max_position_embeddings=cfg.context_length,
+        rope_parameters=dict(rope_type='default', rope_theta=cfg.rope_theta),
+        tie_word_embeddings=cfg.tie_embeddings,
         attention_bias=False, mlp_bias=False, hidden_act='silu')
 
-_OUTER = {'embedding.weight': 'model.embed_tokens.weight', 'norm.weight': 'model.norm.weight', 'head.weight': 'lm_head.weight'}
-_INNER = {'norm1.weight': 'input_layernorm.weight', 'norm2.weight': 'post_attention_layernorm.weight',
-          'attention.out.weight': 'self_attn.o_proj.weight', 'ffn.w2.weight': 'mlp.down_proj.weight'}
-_QKV, _GATED = [f'self_attn.{c}_proj.weight' for c in 'qkv'], ['mlp.gate_proj.weight', 'mlp.up_proj.weight']
+# %% ../nbs/02_model.ipynb #54359257
+_OUTER = {'embedding.weight': 'model.embed_tokens.weight', 'norm.weight': 'model.norm.weight',
+          'head.weight': 'lm_head.weight'}
+_INNER = {'norm1.weight': 'input_layernorm.weight',
+          'norm2.weight': 'post_attention_layernorm.weight',
+          'attention.out.weight': 'self_attn.o_proj.weight',
+          'ffn.w2.weight': 'mlp.down_proj.weight'}
+_QKV, _GATED = ([f'self_attn.{c}_proj.weight' for c in 'qkv'],
+                ['mlp.gate_proj.weight', 'mlp.up_proj.weight'])
 
 # %% ../nbs/02_model.ipynb #b7f40df6
 def to_llama(model:Transformer)->dict[str,Tensor]:
@@ -293,6 +338,16 @@ def to_llama(model:Transformer)->dict[str,Tensor]:
         out |= {theirs+n: w for n,w in zip(_GATED, own[ours+'ffn.w13.weight'].chunk(2))}
     return out
 
+# %% ../nbs/02_model.ipynb #b77a18e7
+def _check_names(weights, known):
+    if foreign := weights.keys() - known:
+        raise InputError(f'{min(foreign)} has no place in this model: '
+                         'it has no biases and no other parts')
+    if missing := known - weights.keys():
+        raise InputError(f'{min(missing)} is missing: '
+                         'give all weights of a model of this shape, or correct the shape')
+
+# %% ../nbs/02_model.ipynb #249c5db9
 def from_llama(
     weights:dict[str,Tensor],   # state dict of a `transformers` Llama
     cfg:ModelConfig             # its shape
@@ -300,10 +355,9 @@ def from_llama(
     "A model with the weights of a `transformers` Llama."
     llama_config(cfg)
     model, H = Transformer(cfg), cfg.num_heads
-    if cfg.tie_embeddings: weights = {'lm_head.weight': weights.get('model.embed_tokens.weight'), **weights}       # files hold it only once
-    known = to_llama(model).keys()
-    if foreign := weights.keys() - known: raise InputError(f'{min(foreign)} has no place in this model: it has no biases and no other parts')
-    if missing := known - weights.keys(): raise InputError(f'{min(missing)} is missing: give all weights of a model of this shape, or correct the shape')
+    if cfg.tie_embeddings:      # files hold the one matrix only once
+        weights = {'lm_head.weight': weights.get('model.embed_tokens.weight'), **weights}
+    _check_names(weights, to_llama(model).keys())
     own = {ours: weights[theirs] for ours, theirs in _OUTER.items()}
     for i in range(cfg.num_layers):
         ours, theirs = f'blocks.{i}.', f'model.layers.{i}.'
@@ -317,54 +371,69 @@ def from_llama(
 # %% ../nbs/02_model.ipynb #67c6399d
 def parameter_ledger(cfg:ModelConfig)->dict[str,int]:
     "Parameters by part."
-    C, L, gains = cfg.d_model, cfg.num_layers, {'pre': 2*cfg.num_layers+1, 'post': 2*cfg.num_layers, 'none': 0}[cfg.norm]
+    C, L = cfg.d_model, cfg.num_layers
+    gains = {'pre': 2*L+1, 'post': 2*L, 'none': 0}[cfg.norm]
     ffn = 3*C*cfg.d_ff if cfg.ffn == 'swiglu' else 2*C*(3*cfg.d_ff//2)
-    return {'embedding': cfg.vocab_size*C, 'qkv': 3*L*C*C, 'attention output': L*C*C, 'feed-forward': L*ffn,
-            'norms': gains*C, 'head': 0 if cfg.tie_embeddings else cfg.vocab_size*C}
+    return {'embedding': cfg.vocab_size*C, 'qkv': 3*L*C*C, 'attention output': L*C*C,
+            'feed-forward': L*ffn, 'norms': gains*C,
+            'head': 0 if cfg.tie_embeddings else cfg.vocab_size*C}
 
+# %% ../nbs/02_model.ipynb #3f5536d0
 def flops_ledger(
     cfg:ModelConfig,
     T:int|None=None,        # tokens in the context; default: context_length
-    causal:bool=True,       # count only the positions that a token may look at; False: all T, as torch's counter does
+    causal:bool=True,       # only the positions a token may look at; False: all T, as torch counts
     backward:bool=True      # forward and backward, or forward alone
 )->dict[str,float]:         # floating-point operations per token
     "Floating-point operations per token by part, of the matrix products alone."
     T, params, times = T or cfg.context_length, parameter_ledger(cfg), 3 if backward else 1
     seen = (T+1)/2 if causal else T
     flops = {part: 2*params[part]*times for part in ('qkv', 'attention output', 'feed-forward')}
-    return flops | {'attention': 4*cfg.d_model*seen*cfg.num_layers*times, 'head': 2*cfg.vocab_size*cfg.d_model*times}
+    return flops | {'attention': 4*cfg.d_model*seen*cfg.num_layers*times,
+                    'head': 2*cfg.vocab_size*cfg.d_model*times}
+
+# %% ../nbs/02_model.ipynb #1c9cf435
+def _check_dials(temperature, top_k, top_p):
+    if not temperature >= 0:
+        raise InputError(f'temperature={temperature} must not be negative: '
+                         '0 is greedy, 1 leaves the model as it is')
+    if top_k is not None and top_k < 1: raise InputError(f'top_k={top_k} must be at least 1')
+    if top_p is not None and not 0 < top_p <= 1:
+        raise InputError(f'top_p={top_p} must lie in (0, 1]')
 
 # %% ../nbs/02_model.ipynb #61914b9f
 def next_probs(
     logits:Tensor,              # [V], of the last position
     temperature:float=1.,       # 0: always the likeliest token
     top_k:int|None=None,        # keep this many tokens
-    top_p:float|None=None       # keep the smallest set of likeliest tokens with at least this probability
+    top_p:float|None=None       # the fewest likeliest tokens with at least this probability
 )->Tensor:                      # probabilities [V]
     "The distribution from which the next token is drawn."
-    if not temperature >= 0: raise InputError(f'temperature={temperature} must not be negative: 0 is greedy, 1 leaves the model as it is')
-    if top_k is not None and top_k < 1: raise InputError(f'top_k={top_k} must be at least 1')
-    if top_p is not None and not 0 < top_p <= 1: raise InputError(f'top_p={top_p} must lie in (0, 1]')
+    _check_dials(temperature, top_k, top_p)
     if temperature == 0: return F.one_hot(logits.argmax(), len(logits)).float()
-    probs, order = ((logits.float() - logits.max())/temperature).softmax(-1).sort(descending=True, stable=True)
+    probs = ((logits.float() - logits.max())/temperature).softmax(-1)
+    probs, order = probs.sort(descending=True, stable=True)
     keep = torch.ones_like(probs, dtype=torch.bool)
     if top_k: keep[top_k:] = False
     probs = torch.where(keep, probs, 0.)
     probs = probs/probs.sum()
-    if top_p: keep[1:] &= probs.cumsum(-1)[:-1] < top_p        # what comes before a kept token is not yet enough
+    if top_p:                   # what comes before a kept token is not yet enough
+        keep[1:] &= probs.cumsum(-1)[:-1] < top_p
     probs = torch.where(keep, probs, 0.)
     return torch.zeros_like(probs).scatter(0, order, probs/probs.sum())
 
-# %% ../nbs/02_model.ipynb #c2ac0a7c
+# %% ../nbs/02_model.ipynb #31473128
 class _LayerCache:
     "Keys and values of one layer `[B, H, S, D]`, in a buffer that is filled from the left."
-    def __init__(self, shape, like): self.k, self.v, self.size = like.new_zeros(shape), like.new_zeros(shape), 0
+    def __init__(self, shape, like):
+        self.k, self.v, self.size = like.new_zeros(shape), like.new_zeros(shape), 0
     def extend(self, k, v):
         "Append new keys and values and return all of them."
         new = slice(self.size, self.size+k.shape[-2])
         self.k[:,:,new], self.v[:,:,new], self.size = k, v, new.stop
         return self.k[:,:,:new.stop], self.v[:,:,:new.stop]
 
+# %% ../nbs/02_model.ipynb #c2ac0a7c
 class KVCache:
     "What a model remembers of the tokens that it has read."
     def __init__(self,
@@ -373,8 +442,19 @@ class KVCache:
     ):
         cfg = model.cfg
         shape = batch_size, cfg.num_heads, cfg.context_length, cfg.head_dim
-        self.batch_size, self.layers = batch_size, [_LayerCache(shape, model.head.weight) for _ in range(cfg.num_layers)]
+        self.batch_size, self.layers = batch_size, [_LayerCache(shape, model.head.weight)
+                                                    for _ in range(cfg.num_layers)]
     def __len__(self): return self.layers[0].size
+
+# %% ../nbs/02_model.ipynb #d614a120
+def _check_prompt(model, ids):
+    if not ids:
+        raise InputError('the prompt is empty: '
+                         'start from at least one token, for example <|endoftext|>')
+    if not all(isinstance(i, int) and 0 <= i < model.cfg.vocab_size for i in ids):
+        raise InputError('the prompt must be a list of token ids '
+                         f'from 0 to {model.cfg.vocab_size-1}, not {ids!r:.40}: '
+                         'encode a text with the tokenizer of this model')
 
 # %% ../nbs/02_model.ipynb #15a926f5
 @torch.no_grad()
@@ -390,18 +470,18 @@ def generate(
     use_cache:bool=True             # False: read everything again for each token
 )->list[int]:                       # the new tokens
     "Write on from a prompt."
-    if not ids: raise InputError('the prompt is empty: start from at least one token, for example <|endoftext|>')
-    if not all(isinstance(i, int) and 0 <= i < model.cfg.vocab_size for i in ids):
-        raise InputError(f'the prompt must be a list of token ids from 0 to {model.cfg.vocab_size-1}, not {ids!r:.40}: encode a text with the tokenizer of this model')
-    window, new, cache, device = list(ids)[-model.cfg.context_length:], [], KVCache(model), model.head.weight.device
+    _check_prompt(model, ids)
+    window, new = list(ids)[-model.cfg.context_length:], []
+    cache, device = KVCache(model), model.head.weight.device
     draw, unread = torch.Generator().manual_seed(seed), len(window)
     while len(new) < max_new_tokens:
-        if len(window) > model.cfg.context_length:                     # full: forget the oldest half
+        if len(window) > model.cfg.context_length:              # full: forget the oldest half
             window = window[-(model.cfg.context_length//2 or 1):]
             cache, unread = KVCache(model), len(window)
         fresh = window[-unread:] if use_cache else window
         logits = model(torch.tensor([fresh], device=device), cache if use_cache else None)[0,-1]
-        token = torch.multinomial(next_probs(logits.cpu(), temperature, top_k, top_p), 1, generator=draw).item()
+        probs = next_probs(logits.cpu(), temperature, top_k, top_p)
+        token = torch.multinomial(probs, 1, generator=draw).item()
         if token == stop_id: break
         new.append(token); window.append(token); unread = 1
     return new

@@ -12,6 +12,7 @@ from typing import Iterable
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
+from fastcore.basics import patch
 
 # %% ../nbs/03_optim.ipynb #f9fbe358
 def cross_entropy_plain(
@@ -24,6 +25,13 @@ def cross_entropy_plain(
     right = logits.gather(-1, targets[...,None])[...,0]     # [...]
     return (logits.logsumexp(-1) - right).mean()
 
+def _check_targets(logits, targets):
+    if logits.shape[:-1] != targets.shape:
+        raise ValueError(f'targets of shape {list(targets.shape)} do not fit '
+                         f'logits of shape {list(logits.shape)}: '
+                         'give one for each row of logits, in the same order')
+
+# %% ../nbs/03_optim.ipynb #d593825e
 def cross_entropy(
     logits:Tensor,      # [..., V]
     targets:Tensor      # int64 [...]
@@ -32,10 +40,6 @@ def cross_entropy(
     _check_targets(logits, targets)
     return F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
 
-def _check_targets(logits, targets):
-    if logits.shape[:-1] != targets.shape:
-        raise ValueError(f'targets of shape {list(targets.shape)} do not fit logits of shape {list(logits.shape)}: give one for each row of logits, in the same order')
-
 # %% ../nbs/03_optim.ipynb #c0d824f9
 def perplexity(
     nats:float      # per token
@@ -43,6 +47,7 @@ def perplexity(
     "An effective number of choices; infinite where it exceeds what a float can hold."
     return math.exp(nats) if nats < 700 else math.inf
 
+# %% ../nbs/03_optim.ipynb #0dcb7f06
 def bits_per_byte(
     nats:float,     # in all, over some text
     n_bytes:int     # UTF-8 bytes of that text
@@ -62,6 +67,7 @@ def clip_grad_norm_plain(
     for g in grads: g.mul_(factor)
     return norm
 
+# %% ../nbs/03_optim.ipynb #51319af9
 def clip_grad_norm(
     parameters:Iterable[nn.Parameter],
     max_norm:float              # largest norm of the joint gradient
@@ -73,11 +79,11 @@ def clip_grad_norm(
 class AdamW(torch.optim.Optimizer):
     "Adam with decoupled weight decay, the readable way."
     def __init__(self,
-        params,                                     # parameters, or groups of them with options of their own
-        lr:float=1e-3,                              # learning rate
-        betas:tuple[float,float]=(.9, .999),        # memory of the running means m and v
-        eps:float=1e-8,                             # added to the root of v
-        weight_decay:float=.01                      # share of the learning rate that is taken off
+        params,                                 # parameters, or groups with options of their own
+        lr:float=1e-3,                          # learning rate
+        betas:tuple[float,float]=(.9, .999),    # memory of the running means m and v
+        eps:float=1e-8,                         # added to the root of v
+        weight_decay:float=.01                  # times `lr`: the share taken off every weight
     ):
         super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
 
@@ -86,37 +92,43 @@ class AdamW(torch.optim.Optimizer):
         "Move every parameter that has a gradient."
         for group in self.param_groups:
             for p in group['params']:
-                if p.grad is not None: self._move(p, self.state[p], **{k: group[k] for k in ('lr','betas','eps','weight_decay')})
+                if p.grad is not None:
+                    self._move(p, self.state[p],
+                               **{k: group[k] for k in ('lr','betas','eps','weight_decay')})
 
-    def _move(self, p, state, lr, betas, eps, weight_decay):
-        if not state: state.update(t=0, m=torch.zeros_like(p), v=torch.zeros_like(p))
-        state['t'] += 1
-        t, m, v, (b1, b2) = state['t'], state['m'], state['v'], betas
-        m.lerp_(p.grad, 1-b1)                           # m = b1 m + (1-b1) g
-        v.lerp_(p.grad.square(), 1-b2)                  # v = b2 v + (1-b2) g²
-        m_hat, v_hat = m/(1-b1**t), v/(1-b2**t)
-        p.mul_(1 - lr*weight_decay)
-        p.sub_(lr * m_hat/(v_hat.sqrt() + eps))
+# %% ../nbs/03_optim.ipynb #3909aa55
+@patch
+def _move(self:AdamW, p, state, lr, betas, eps, weight_decay):
+    if not state: state.update(t=0, m=torch.zeros_like(p), v=torch.zeros_like(p))
+    state['t'] += 1
+    t, m, v, (b1, b2) = state['t'], state['m'], state['v'], betas
+    m.lerp_(p.grad, 1-b1)                           # m = b1 m + (1-b1) g
+    v.lerp_(p.grad.square(), 1-b2)                  # v = b2 v + (1-b2) g²
+    m_hat, v_hat = m/(1-b1**t), v/(1-b2**t)
+    p.mul_(1 - lr*weight_decay)
+    p.sub_(lr * m_hat/(v_hat.sqrt() + eps))
 
 # %% ../nbs/03_optim.ipynb #39ffff3b
 def parameter_groups(
     model:nn.Module,
-    weight_decay:float      # for the matrices; everything else gets none
+    weight_decay:float      # for matrices, the embedding among them; everything else gets none
 )->list[dict]:
-    "The parameters that decay (two dimensions or more, the embedding among them) and those that do not."
+    "The parameters that decay (two dimensions or more) and those that do not."
     ps = [p for p in model.parameters() if p.requires_grad]
     return [dict(params=[p for p in ps if p.ndim >= 2], weight_decay=weight_decay),
             dict(params=[p for p in ps if p.ndim < 2], weight_decay=0.)]
 
+# %% ../nbs/03_optim.ipynb #7581cab9
 def make_optimizer(
     model:nn.Module,
-    lr:float,                               # learning rate of the first step; a schedule may change it
+    lr:float,                               # of the first step; a schedule may change it
     weight_decay:float=.1,                  # on matrices alone
     betas:tuple[float,float]=(.9, .95),     # memory of the two running means
     eps:float=1e-8
 )->torch.optim.Optimizer:
     "torch's fused AdamW with the right groups."
-    return torch.optim.AdamW(parameter_groups(model, weight_decay), lr=lr, betas=betas, eps=eps, fused=True)
+    return torch.optim.AdamW(parameter_groups(model, weight_decay),
+                             lr=lr, betas=betas, eps=eps, fused=True)
 
 # %% ../nbs/03_optim.ipynb #9779590d
 def cosine_lr(
