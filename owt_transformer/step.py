@@ -37,9 +37,12 @@ def pick_device(
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == 'auto': name = 'cuda' if cuda else 'mps' if mps else 'cpu'
     try: device = torch.device(name)
-    except RuntimeError: raise InputError(f'device={name!r} is not known: choose auto, cpu, cuda or mps') from None
-    there = {'cpu': not device.index, 'cuda': cuda and (device.index or 0) < torch.cuda.device_count(), 'mps': mps}
-    if not there.get(device.type): raise InputError(f'device={name!r} is not available on this machine: choose auto or cpu')
+    except RuntimeError:
+        raise InputError(f'device={name!r} is not known: choose auto, cpu, cuda or mps') from None
+    there = {'cpu': not device.index,
+             'cuda': cuda and (device.index or 0) < torch.cuda.device_count(), 'mps': mps}
+    if not there.get(device.type):
+        raise InputError(f'device={name!r} is not available on this machine: choose auto or cpu')
     return device
 
 # %% ../nbs/04c_step.ipynb #c624cd57
@@ -52,25 +55,13 @@ class Setup:
     rank:int=0          # number of this process, if several train together (torchrun says)
     world_size:int=1    # how many there are
 
-    @classmethod
-    def of(cls, cfg:Config)->'Setup':
-        "Resolve what is 'auto'; raise `InputError` for what cannot be done on this device, with so many processes."
-        device, (rank, world_size) = pick_device(cfg.device), _who()
-        cuda = device.type == 'cuda'
-        bf16 = cfg.dtype == 'bfloat16' or cfg.dtype == 'auto' and cuda and torch.cuda.is_bf16_supported(including_emulation=False)
-        compile = cfg.compile == 'yes' or cfg.compile == 'auto' and (cuda or device.type == 'cpu' and _worth_compiling(cfg))
-        _check(cfg, device, bf16, world_size)
-        if world_size > 1: device = _join(device)
-        if cuda: _make_deterministic(cfg.deterministic)
-        if cuda and device.index is not None: torch.cuda.set_device(device)     # for graphs and Triton, which take the current one
-        return cls(device, bf16, compile, rank, world_size)
-
     @property
-    def is_main(self)->bool: return self.rank == 0        # prepares the data, evaluates, writes, speaks
+    def is_main(self)->bool: return self.rank == 0  # prepares the data, evaluates, writes, speaks
 
     def precision(self):
         "A context in which matrix products have the chosen precision."
-        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
+        return (torch.autocast(self.device.type, torch.bfloat16) if self.bf16
+                else contextlib.nullcontext())
 
 # %% ../nbs/04c_step.ipynb #522f598b
 def _who():
@@ -78,40 +69,84 @@ def _who():
     try: rank, world_size = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
     except ValueError: rank, world_size = -1, 0
     if not 0 <= rank < world_size:
-        raise InputError(f"RANK={os.environ.get('RANK')} and WORLD_SIZE={os.environ.get('WORLD_SIZE')} do not fit: start several processes with torchrun, or unset both")
+        raise InputError(
+            f"RANK={os.environ.get('RANK')} and WORLD_SIZE={os.environ.get('WORLD_SIZE')} "
+            'do not fit: start several processes with torchrun, or unset both')
     return rank, world_size
 
+# %% ../nbs/04c_step.ipynb #d51e1db9
 def _join(device):
     "Meet the other processes; the device of this one."
-    if missing := [k for k in ('RANK', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT') if k not in os.environ]:
-        raise InputError(f'WORLD_SIZE is set but {missing[0]} is not: start several processes with torchrun, or unset WORLD_SIZE')
-    if device.type == 'cuda': torch.cuda.set_device(device := torch.device('cuda', int(os.environ['LOCAL_RANK'])))
+    if missing := [k for k in ('RANK', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT')
+                   if k not in os.environ]:
+        raise InputError(f'WORLD_SIZE is set but {missing[0]} is not: '
+                         'start several processes with torchrun, or unset WORLD_SIZE')
+    if device.type == 'cuda':
+        torch.cuda.set_device(device := torch.device('cuda', int(os.environ['LOCAL_RANK'])))
     if not dist.is_initialized():
-        dist.init_process_group('nccl' if device.type == 'cuda' else 'gloo', timeout=timedelta(days=1))     # the first one may have a corpus to prepare
+        # a day, for the first one may have a corpus to prepare
+        dist.init_process_group('nccl' if device.type == 'cuda' else 'gloo',
+                                timeout=timedelta(days=1))
     return device
 
 # %% ../nbs/04c_step.ipynb #7e946ef2
 def _check(cfg, device, bf16, world_size):
     if cfg.step == 'plain' and (world_size > 1 or cfg.accumulate > 1 or cfg.fp8_head):
-        raise InputError("step='plain' is for one process, whole batches and no eight-bit head: choose step='fast', or leave those out")
-    if cfg.fp8_head and not bf16: raise InputError('fp8_head needs bfloat16: give --dtype bfloat16, or leave it out')
+        raise InputError("step='plain' is for one process, whole batches and no eight-bit head: "
+                         "choose step='fast', or leave those out")
+    if cfg.fp8_head and not bf16:
+        raise InputError('fp8_head needs bfloat16: give --dtype bfloat16, or leave it out')
     if cfg.fp8_head and device.type == 'cuda' and torch.cuda.get_device_capability(device) < (8, 9):
-        raise InputError(f'fp8_head needs eight-bit floating point (Ada, Hopper or later), which {torch.cuda.get_device_name(device)} has not: leave it out')
+        raise InputError('fp8_head needs eight-bit floating point (Ada, Hopper or later), '
+                         f'which {torch.cuda.get_device_name(device)} has not: leave it out')
     if cfg.compile == 'yes' and device.type == 'cpu' and not _compiler():
-        raise InputError('compile=yes needs a C++ compiler on a CPU: install g++, or leave --compile out')
+        raise InputError('compile=yes needs a C++ compiler on a CPU: '
+                         'install g++, or leave --compile out')
     if cfg.batch_size % (unit := world_size*(cfg.accumulate or 1)):
-        raise InputError(f'batch_size={cfg.batch_size} cannot be shared by {world_size} processes with accumulate={cfg.accumulate}: choose a multiple of {unit}')
+        raise InputError(f'batch_size={cfg.batch_size} cannot be shared by {world_size} processes '
+                         f'with accumulate={cfg.accumulate}: choose a multiple of {unit}')
+
+# %% ../nbs/04c_step.ipynb #45300e2e
+def _compiler():
+    return any(map(shutil.which, (os.environ.get('CXX') or 'g++', 'g++', 'clang++', 'c++')))
 
 def _worth_compiling(cfg):
     "On a CPU: does the run last for a quarter of an hour or so, and is there a compiler for it?"
     return cfg.tokens*sum(flops_ledger(cfg.model).values()) > 1e14 and _compiler()
 
-def _compiler(): return any(map(shutil.which, (os.environ.get('CXX') or 'g++', 'g++', 'clang++', 'c++')))
+# %% ../nbs/04c_step.ipynb #26e42a03
+def _make_deterministic(on):
+    ("A resumed run must end with the same bits: no additions in an order that chance decides, "
+     "no algorithm chosen by timing.")
+    # read once, at the first product of the process
+    os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+    torch.use_deterministic_algorithms(on)
+    torch.utils.deterministic.fill_uninitialized_memory = False     # would write new tensors twice
+    torch._inductor.config.deterministic = on
+
+# %% ../nbs/04c_step.ipynb #ff054ff3
+@patch(cls_method=True)
+def of(cls:Setup, cfg:Config)->'Setup':
+    ("Resolve what is 'auto'; raise `InputError` for what cannot be done on this device, "
+     "with so many processes.")
+    device, (rank, world_size) = pick_device(cfg.device), _who()
+    cuda = device.type == 'cuda'
+    bf16 = (cfg.dtype == 'bfloat16' or cfg.dtype == 'auto'
+            and cuda and torch.cuda.is_bf16_supported(including_emulation=False))
+    compile = (cfg.compile == 'yes' or cfg.compile == 'auto'
+               and (cuda or device.type == 'cpu' and _worth_compiling(cfg)))
+    _check(cfg, device, bf16, world_size)
+    if world_size > 1: device = _join(device)
+    if cuda: _make_deterministic(cfg.deterministic)
+    if cuda and device.index is not None:
+        torch.cuda.set_device(device)       # for graphs and Triton, which take the current one
+    return cls(device, bf16, compile, rank, world_size)
 
 # %% ../nbs/04c_step.ipynb #7514fdf7
 @contextlib.contextmanager
 def main_first(setup:Setup):
-    "The first process does what stands inside; the others do it when it is done, or leave if it has failed."
+    ("The first process does what stands inside; the others do it when it is done, "
+     "or leave if it has failed.")
     done = torch.zeros((), device=setup.device)
     if not setup.is_main:
         dist.broadcast(done, 0)
@@ -122,41 +157,42 @@ def main_first(setup:Setup):
     finally:
         if setup.is_main and setup.world_size > 1: dist.broadcast(done, 0)
 
-def _make_deterministic(on):
-    "A resumed run must end with the same bits: no additions in an order that chance decides, no algorithm chosen by timing."
-    os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')         # read once, at the first product of the process
-    torch.use_deterministic_algorithms(on)
-    torch.utils.deterministic.fill_uninitialized_memory = False         # it would write each new tensor twice
-    torch._inductor.config.deterministic = on
-
 # %% ../nbs/04c_step.ipynb #a6b1f7c9
 def device_name(device:torch.device)->str:
     "What the device calls itself."
-    if device.type != 'cpu': return torch.cuda.get_device_name(device) if device.type == 'cuda' else device.type
+    if device.type != 'cpu':
+        return torch.cuda.get_device_name(device) if device.type == 'cuda' else device.type
     n = torch.get_num_threads()
     return f'{_cpu_name()}, {n} thread{"s"*(n > 1)}'
 
 def _cpu_name():
-    with contextlib.suppress(OSError):          # Linux tells the model; other systems tell the architecture at least
+    with contextlib.suppress(OSError):      # Linux tells the model; other systems the architecture
         for line in open('/proc/cpuinfo', encoding='utf-8'):
             if line.startswith('model name'): return line.partition(':')[2].strip()
     return platform.processor() or platform.machine()
 
+# %% ../nbs/04c_step.ipynb #361c6646
 def commit(
     path:str=owt_transformer.__file__       # a file of the repository
 )->str:
-    "The commit of this package, with a + if files differ from it; where the package is not in its own repository, what OWT_COMMIT says, or 'unknown'."
+    ("The commit of this package, with a + if files differ from it; where the package is not "
+     "in its own repository, what OWT_COMMIT says, or 'unknown'.")
     here = Path(path)
-    git = lambda *args: subprocess.run(['git', *args], cwd=here.parent, capture_output=True, text=True, check=True).stdout.strip()
+    git = lambda *args: subprocess.run(['git', *args], cwd=here.parent, capture_output=True,
+                                       text=True, check=True).stdout.strip()
     try:
-        git('ls-files', '--error-unmatch', here.name)       # not some other repository that we are installed in
+        # not some other repository that we are installed in
+        git('ls-files', '--error-unmatch', here.name)
         return git('rev-parse', 'HEAD') + ('+' if git('status', '--porcelain', '-uno') else '')
     except (OSError, subprocess.CalledProcessError): return os.environ.get('OWT_COMMIT', 'unknown')
 
+# %% ../nbs/04c_step.ipynb #670f5be2
 def environment(setup:Setup)->dict:
     "Versions, commit, device and how it was used."
-    return dict(owt_transformer=owt_transformer.__version__, commit=commit(), python=platform.python_version(), torch=torch.__version__,
-                numpy=np.__version__, device=device_name(setup.device), precision='bfloat16' if setup.bf16 else 'float32', compiled=setup.compile)
+    return dict(owt_transformer=owt_transformer.__version__, commit=commit(),
+                python=platform.python_version(), torch=torch.__version__, numpy=np.__version__,
+                device=device_name(setup.device),
+                precision='bfloat16' if setup.bf16 else 'float32', compiled=setup.compile)
 
 # %% ../nbs/04c_step.ipynb #cc967433
 def train_step(
@@ -167,10 +203,10 @@ def train_step(
     lr:float,           # learning rate of this step
     grad_clip:float,    # largest norm of the joint gradient
     setup:Setup
-)->tuple[Tensor,Tensor]:    # loss in nats per token, norm of the gradient before clipping; both on the device
+)->tuple[Tensor,Tensor]:    # loss in nats per token, gradient's norm before clipping; on the device
     "One step of training."
     for group in optimizer.param_groups: group['lr'] = lr
-    with setup.precision(): logits = model(x)                           # [B, T, V]
+    with setup.precision(): logits = model(x)       # [B, T, V]
     loss = cross_entropy(logits, y)
     loss.backward()
     norm = clip_grad_norm(model.parameters(), grad_clip)
@@ -180,10 +216,11 @@ def train_step(
 
 # %% ../nbs/04c_step.ipynb #454eec7c
 class PlainStep:
-    "`train_step` with the batch and the learning rate of each step. Adds the loss to `state.loss_sum` and leaves the norm of the gradient in `norm`."
+    ("`train_step` with the batch and the learning rate of each step. "
+     "Adds the loss to `state.loss_sum` and leaves the norm of the gradient in `norm`.")
     def __init__(self,
-        state,              # with `model`, `optimizer`, `step` (steps done, which the caller counts) and `loss_sum`
-        data:TokenData,     # on the device
+        state,          # `model`, `optimizer`, `loss_sum`, `step` (steps done; the caller counts)
+        data:TokenData, # on the device
         cfg:Config,
         setup:Setup
     ): self.state, self.data, self.cfg, self.setup = state, data, cfg, setup
@@ -191,7 +228,8 @@ class PlainStep:
     def __call__(self):
         state, c = self.state, self.cfg
         x, y = self.data.batch(c.seed, state.step, c.batch_size)
-        loss, self.norm = train_step(state.model, state.optimizer, x, y, c.lr(state.step), c.grad_clip, self.setup)
+        loss, self.norm = train_step(state.model, state.optimizer, x, y,
+                                     c.lr(state.step), c.grad_clip, self.setup)
         state.loss_sum += loss
 
 # %% ../nbs/04c_step.ipynb #5cdf1bcc
@@ -208,13 +246,17 @@ class Loss(nn.Module):
         self.body = torch.compile(model.body) if compile else model.body
 
     def forward(self, x, y, share=1.):
-        "`x` and `y` int64 [B, T]; `share` times the mean loss, a float32 scalar. Call `backward` on this very value: `share` is the only factor that counts."
-        hidden = self.body(self.model.embedding(x.int()))       # a GPU sorts tokens for the gradient, and half the digits in half the passes
-        return head_cross_entropy(hidden, self.model.head.weight, y, self.chunk, self.fp8, share, last=True)
+        ("`x` and `y` int64 [B, T]; `share` times the mean loss, a float32 scalar. "
+         "Call `backward` on this very value: `share` is the only factor that counts.")
+        # a GPU sorts tokens for the gradient, and half the digits in half the passes
+        hidden = self.body(self.model.embedding(x.int()))
+        return head_cross_entropy(hidden, self.model.head.weight, y, self.chunk, self.fp8, share,
+                                  last=True)
 
 # %% ../nbs/04c_step.ipynb #037767a9
 def working_copy(model:nn.Module)->nn.Module:
-    "A copy whose parameters are bfloat16; tables such as those of the rotary positions keep their precision."
+    ("A copy whose parameters are bfloat16; "
+     "tables such as those of the rotary positions keep their precision.")
     copy = deepcopy(model)
     for p in copy.parameters(): p.data = p.data.bfloat16()
     return copy
@@ -222,8 +264,10 @@ def working_copy(model:nn.Module)->nn.Module:
 # %% ../nbs/04c_step.ipynb #349c508b
 def schedule_table(cfg:Config, device='cpu')->Tensor:
     "Learning rate, `1 - beta1**t` and `1 - beta2**t` of each step, float32 [max_iters, 3]."
-    return torch.tensor([(cfg.lr(t-1), 1 - cfg.beta1**t, 1 - cfg.beta2**t) for t in range(1, cfg.max_iters+1)], device=device)
+    return torch.tensor([(cfg.lr(t-1), 1 - cfg.beta1**t, 1 - cfg.beta2**t)
+                         for t in range(1, cfg.max_iters+1)], device=device)
 
+# %% ../nbs/04c_step.ipynb #aa6b465e
 def row(
     table:Tensor,       # [N, ...]
     number:int|Tensor   # int64 [1] on the same device, which is not asked for its value
@@ -234,10 +278,13 @@ def row(
 
 # %% ../nbs/04c_step.ipynb #fdb28a40
 def ready_optimizer(optimizer:torch.optim.Optimizer):
-    "Running means for every weight of torch's AdamW, laid out as the weight is; those that are there keep their values."
+    ("Running means for every weight of torch's AdamW, laid out as the weight is; "
+     "those that are there keep their values.")
     for p in (p for group in optimizer.param_groups for p in group['params']):
         s = optimizer.state[p]
-        if not s: s.update(step=torch.zeros((), device=p.device), exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
+        if not s:
+            s.update(step=torch.zeros((), device=p.device),
+                     exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
         for k in ('exp_avg', 'exp_avg_sq'):
             if s[k].stride() != p.stride(): s[k] = torch.empty_like(p).copy_(s[k])
 
@@ -248,29 +295,35 @@ def part_size(
     device:torch.device,
     parts:int=0             # how many are wanted; 0: one, or on a CPU as many as it takes
 )->int:                     # samples in a part
-    "How many samples to take at a time; on a CPU by default at most 2,048 tokens, but one sample at least. The parts are equal."
+    ("How many samples to take at a time; on a CPU by default at most 2,048 tokens, "
+     "but one sample at least. The parts are equal.")
     if parts or device.type != 'cpu': return samples//(parts or 1)
-    return max(n for n in range(1, samples+1) if samples % n == 0 and (n == 1 or n*context_length <= 2048))
+    return max(n for n in range(1, samples+1)
+               if samples % n == 0 and (n == 1 or n*context_length <= 2048))
 
 # %% ../nbs/04c_step.ipynb #e52e0182
 class Step:
-    "One step of training with everything on the device. Adds the loss to `state.loss_sum` and leaves the norm of the gradient in `norm`."
+    ("One step of training with everything on the device. "
+     "Adds the loss to `state.loss_sum` and leaves the norm of the gradient in `norm`.")
     def __init__(self,
-        state,              # with `model`, `optimizer` (torch's AdamW), `step` (steps done, which the caller counts) and `loss_sum`
+        state,              # as of `PlainStep`; the optimizer is torch's AdamW
         data:TokenData,     # on the device
         cfg:Config,
         setup:Setup,
-        one_pass:bool=None, # clip, move and copy with `adamw_pass` instead of torch's function; default: on a GPU with Triton
+        one_pass:bool=None, # clip, move, copy with `adamw_pass`; default: on a GPU with Triton
         graph:bool=True     # record the step, on one GPU and in one pass
     ):
         self.state, self.data, self.cfg, self.setup, device = state, data, cfg, setup, setup.device
-        self.one_pass = device.type == 'cuda' and kernels.triton is not None if one_pass is None else one_pass
-        self.samples = cfg.batch_size//setup.world_size                         # samples of this process
+        self.one_pass = (device.type == 'cuda' and kernels.triton is not None
+                         if one_pass is None else one_pass)
+        self.samples = cfg.batch_size//setup.world_size             # samples of this process
         self.part = part_size(self.samples, cfg.context_length, device, cfg.accumulate)
-        self.done = torch.tensor([state.step], device=device)                   # what changes from step to step
+        self.done = torch.tensor([state.step], device=device)       # what changes from step to step
         self.norm, self.now = torch.zeros((), device=device), torch.zeros(4, device=device)
-        self.schedule, starts = schedule_table(cfg, device), data.starts(cfg.seed, cfg.batch_size, 0, cfg.max_iters)    # 8 bytes per sample
-        self.starts = starts.narrow(1, setup.rank*self.samples, self.samples).contiguous()      # our share of each batch
+        self.schedule, starts = (schedule_table(cfg, device),
+                                 data.starts(cfg.seed, cfg.batch_size, 0, cfg.max_iters))
+        # our share of each batch, 8 bytes per sample
+        self.starts = starts.narrow(1, setup.rank*self.samples, self.samples).contiguous()
         self.ready_model()
         ready_optimizer(state.optimizer)
         self.warm_up(graph)
@@ -279,19 +332,23 @@ class Step:
         if self.graph is None: self.run()
         else: self.graph.replay()
 
+# %% ../nbs/04c_step.ipynb #682adb57
 @patch
 def ready_model(self:Step):
     "The model that is differentiated, and its loss."
     model, setup = self.state.model, self.setup
     if setup.compile:
-        torch._dynamo.reset()                                                   # nothing of earlier models in this process
-        torch._inductor.config.triton.autotune_pointwise = False                # no kernel chosen by a race on a GPU that others may use
-    if not setup.bf16: use_onednn(model)                                        # torch's products of bfloat16 are fast
+        torch._dynamo.reset()                   # nothing of earlier models in this process
+        # no kernel chosen by a race on a GPU that others may use
+        torch._inductor.config.triton.autotune_pointwise = False
+    if not setup.bf16: use_onednn(model)        # torch's products of bfloat16 are fast
     work = working_copy(model) if setup.bf16 else model
-    self.pairs = list(zip(model.parameters(), work.parameters()))               # the true weights, and those at work
-    self.loss = Loss(work, setup.compile, self.cfg.fp8_head, 1<<20 if setup.device.type == 'cuda' else 1024)
+    self.pairs = list(zip(model.parameters(), work.parameters()))  # the true weights, those at work
+    self.loss = Loss(work, setup.compile, self.cfg.fp8_head,
+                     1<<20 if setup.device.type == 'cuda' else 1024)
     if setup.world_size > 1:
-        with warnings.catch_warnings(action='ignore', category=FutureWarning):      # the option has another name from torch 2.13 on
+        # the option has another name from torch 2.13 on
+        with warnings.catch_warnings(action='ignore', category=FutureWarning):
             self.loss = DistributedDataParallel(self.loss, broadcast_buffers=False)
 
 # %% ../nbs/04c_step.ipynb #72285188
@@ -307,6 +364,7 @@ def warm_up(self:Step, graph:bool):
         self.state.loss_sum.copy_(before)
         self.drop_gradients()
 
+# %% ../nbs/04c_step.ipynb #c106033b
 @patch
 def changing(self:Step):
     "The tensors in which a step leaves something for the next one."
@@ -319,11 +377,13 @@ def changing(self:Step):
 @contextlib.contextmanager
 def undone(self:Step):
     "What is done inside changes nothing."
-    kept = [(t, t.detach().to('cpu', copy=True)) for t in self.changing()]      # detached: a clone would tie the weights to this stream
+    # detached: a clone would tie the weights to this stream
+    kept = [(t, t.detach().to('cpu', copy=True)) for t in self.changing()]
     yield
     with torch.no_grad():
         for t, old in kept: t.copy_(old)
 
+# %% ../nbs/04c_step.ipynb #7b2af048
 @patch
 def record(self:Step):
     "Do some steps on a stream of their own, then record one."
@@ -336,16 +396,18 @@ def record(self:Step):
     torch.cuda.reset_peak_memory_stats()
     self.graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(self.graph): self.run()
-    self.peak = torch.cuda.max_memory_allocated()       # a replay asks for no memory, so it cannot be measured later
+    self.peak = torch.cuda.max_memory_allocated()       # a replay asks for no memory: measure now
 
 # %% ../nbs/04c_step.ipynb #f6bd946f
 @patch
 def gradients(self:Step):
     "Forward and backward, part by part."
-    parts, number = self.samples//self.part, self.done if self.setup.device.type == 'cuda' else self.state.step     # a graph cannot ask the host
-    x, y = self.data.windows(row(self.starts, number))                                      # [B, T]
+    parts, number = (self.samples//self.part,       # a graph cannot ask the host for the number
+                     self.done if self.setup.device.type == 'cuda' else self.state.step)
+    x, y = self.data.windows(row(self.starts, number))      # [B, T]
     for i, (part_x, part_y) in enumerate(zip(x.split(self.part), y.split(self.part))):
-        more_to_come = self.setup.world_size > 1 and i < parts-1                            # no communication between processes yet
+        # no communication between processes yet
+        more_to_come = self.setup.world_size > 1 and i < parts-1
         with self.loss.no_sync() if more_to_come else contextlib.nullcontext():
             loss = self.loss(part_x, part_y, 1/parts)
             loss.backward()
@@ -364,18 +426,21 @@ def update(self:Step):
 def drop_gradients(self:Step):
     for p, q in self.pairs: p.grad = q.grad = None
 
-@patch
-def update_in_one_pass(self:Step):
-    "With `adamw_pass`; the number of the step stays on the device."
-    optimizer, twin = self.state.optimizer, dict(self.pairs)
-    self.norm.copy_(torch.stack(torch._foreach_norm([q.grad for q in twin.values()], 2, torch.float32)).norm())
-    self.now[:3] = row(self.schedule, self.done)
-    self.now[3] = (self.cfg.grad_clip/(self.norm + 1e-6)).clamp(max=1)
-    for group in optimizer.param_groups:
-        for p in group['params']:
-            s, q = optimizer.state[p], twin[p]
-            adamw_pass(p.data, s['exp_avg'], s['exp_avg_sq'], q.grad, self.now, group['betas'], group['eps'], group['weight_decay'], None if q is p else q.data)
-    torch._foreach_add_([s['step'] for s in optimizer.state.values()], 1)
+# %% ../nbs/04c_step.ipynb #6ab8924d
+def _as_stored(*tensors):
+    "The tensors, or their transposes if they are stored by columns."
+    return tensors if tensors[0].is_contiguous() else [t.T for t in tensors]
+
+def _adamw(group, states):
+    "torch's fused AdamW for the weights of a group."
+    if not group['params']: return                      # a model without norms
+    weights, grads, means, squares = zip(
+        *(_as_stored(p, p.grad, states[p]['exp_avg'], states[p]['exp_avg_sq'])
+          for p in group['params']))
+    adamw(weights, grads, means, squares, [], [states[p]['step'] for p in group['params']],
+          fused=True, amsgrad=False, maximize=False, lr=group['lr'],
+          beta1=group['betas'][0], beta2=group['betas'][1],
+          eps=group['eps'], weight_decay=group['weight_decay'])
 
 # %% ../nbs/04c_step.ipynb #06b13638
 @patch
@@ -390,16 +455,22 @@ def update_by_torch(self:Step):
     if self.setup.bf16:
         for p, q in self.pairs: q.copy_(p)
 
-def _adamw(group, states):
-    "torch's fused AdamW for the weights of a group."
-    if not group['params']: return                      # a model without norms
-    weights, grads, means, squares = zip(*(_as_stored(p, p.grad, states[p]['exp_avg'], states[p]['exp_avg_sq']) for p in group['params']))
-    adamw(weights, grads, means, squares, [], [states[p]['step'] for p in group['params']], fused=True, amsgrad=False, maximize=False,
-          lr=group['lr'], beta1=group['betas'][0], beta2=group['betas'][1], eps=group['eps'], weight_decay=group['weight_decay'])
-
-def _as_stored(*tensors):
-    "The tensors, or their transposes if they are stored by columns."
-    return tensors if tensors[0].is_contiguous() else [t.T for t in tensors]
+# %% ../nbs/04c_step.ipynb #68bef833
+@patch
+def update_in_one_pass(self:Step):
+    "With `adamw_pass`; the number of the step stays on the device."
+    optimizer, twin = self.state.optimizer, dict(self.pairs)
+    self.norm.copy_(torch.stack(
+        torch._foreach_norm([q.grad for q in twin.values()], 2, torch.float32)).norm())
+    self.now[:3] = row(self.schedule, self.done)
+    self.now[3] = (self.cfg.grad_clip/(self.norm + 1e-6)).clamp(max=1)
+    for group in optimizer.param_groups:
+        for p in group['params']:
+            s, q = optimizer.state[p], twin[p]
+            adamw_pass(p.data, s['exp_avg'], s['exp_avg_sq'], q.grad, self.now,
+                       group['betas'], group['eps'], group['weight_decay'],
+                       None if q is p else q.data)
+    torch._foreach_add_([s['step'] for s in optimizer.state.values()], 1)
 
 # %% ../nbs/04c_step.ipynb #17c14297
 @patch
