@@ -162,8 +162,7 @@ def use_onednn(
 
 # %% ../nbs/03a_kernels.ipynb #94ab473b
 class _HeadCrossEntropy(torch.autograd.Function):
-    ("Loss and gradients of a linear head, a chunk of tokens at a time: "
-     "`hidden` [N, C], `weight` [V, C], `targets` [N].")
+    "Loss and gradients of a linear head: `hidden` [N, C], `weight` [V, C], `targets` [N]."
     @staticmethod
     def forward(ctx, hidden, weight, targets, chunk, fp8, share, last):
         N, nats, dh, dw = len(targets), [], [], None
@@ -286,9 +285,8 @@ def adamw_pass(w:Tensor, m:Tensor, v:Tensor, g:Tensor, now:Tensor,
     adamw(w, m, v, g, now, betas, eps, weight_decay, copy)
 
 # %% ../nbs/03a_kernels.ipynb #fc24a99c
-def keep_memory()->bool:            # was it possible?
-    ("Let this process keep memory that it has freed, in large pages; call it before torch makes "
-     "its first tensor. For training on a CPU, with the GNU C library.")
+def keep_memory()->bool:    # was it possible? Call it before torch makes its first tensor
+    "Keep freed memory, and in large pages; for training on a CPU, with the GNU C library."
     M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4           # names and numbers in malloc.h
     os.environ.setdefault('THP_MEM_ALLOC_ENABLE', '1')
     try: mallopt = ctypes.CDLL(None).mallopt

@@ -116,8 +116,7 @@ def _worth_compiling(cfg):
 
 # %% ../nbs/04c_step.ipynb #26e42a03
 def _make_deterministic(on):
-    ("A resumed run must end with the same bits: no additions in an order that chance decides, "
-     "no algorithm chosen by timing.")
+    "A resumed run must end with the same bits: nothing is left to chance, or to timing."
     # read once, at the first product of the process
     os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     torch.use_deterministic_algorithms(on)
@@ -127,8 +126,7 @@ def _make_deterministic(on):
 # %% ../nbs/04c_step.ipynb #ff054ff3
 @patch(cls_method=True)
 def of(cls:Setup, cfg:Config)->'Setup':
-    ("Resolve what is 'auto'; raise `InputError` for what cannot be done on this device, "
-     "with so many processes.")
+    "Resolve what is 'auto'; raise `InputError` for what this device or so many processes cannot."
     device, (rank, world_size) = pick_device(cfg.device), _who()
     cuda = device.type == 'cuda'
     bf16 = (cfg.dtype == 'bfloat16' or cfg.dtype == 'auto'
@@ -145,8 +143,7 @@ def of(cls:Setup, cfg:Config)->'Setup':
 # %% ../nbs/04c_step.ipynb #7514fdf7
 @contextlib.contextmanager
 def main_first(setup:Setup):
-    ("The first process does what stands inside; the others do it when it is done, "
-     "or leave if it has failed.")
+    "The first process does what is inside; the others do it afterwards, or leave if it failed."
     done = torch.zeros((), device=setup.device)
     if not setup.is_main:
         dist.broadcast(done, 0)
@@ -174,9 +171,8 @@ def _cpu_name():
 # %% ../nbs/04c_step.ipynb #361c6646
 def commit(
     path:str=owt_transformer.__file__       # a file of the repository
-)->str:
-    ("The commit of this package, with a + if files differ from it; where the package is not "
-     "in its own repository, what OWT_COMMIT says, or 'unknown'.")
+)->str:     # outside its own repository: what OWT_COMMIT says, or 'unknown'
+    "The commit of this package, with a + if files differ from it."
     here = Path(path)
     git = lambda *args: subprocess.run(['git', *args], cwd=here.parent, capture_output=True,
                                        text=True, check=True).stdout.strip()
@@ -216,8 +212,7 @@ def train_step(
 
 # %% ../nbs/04c_step.ipynb #454eec7c
 class PlainStep:
-    ("`train_step` with the batch and the learning rate of each step. "
-     "Adds the loss to `state.loss_sum` and leaves the norm of the gradient in `norm`.")
+    "`train_step` with each step's batch; adds to `state.loss_sum`, and `norm` is the gradient's."
     def __init__(self,
         state,          # `model`, `optimizer`, `loss_sum`, `step` (steps done; the caller counts)
         data:TokenData, # on the device
@@ -255,8 +250,7 @@ class Loss(nn.Module):
 
 # %% ../nbs/04c_step.ipynb #037767a9
 def working_copy(model:nn.Module)->nn.Module:
-    ("A copy whose parameters are bfloat16; "
-     "tables such as those of the rotary positions keep their precision.")
+    "A copy with bfloat16 parameters; tables, as of the rotary positions, keep their precision."
     copy = deepcopy(model)
     for p in copy.parameters(): p.data = p.data.bfloat16()
     return copy
@@ -278,8 +272,7 @@ def row(
 
 # %% ../nbs/04c_step.ipynb #fdb28a40
 def ready_optimizer(optimizer:torch.optim.Optimizer):
-    ("Running means for every weight of torch's AdamW, laid out as the weight is; "
-     "those that are there keep their values.")
+    "Running means for torch's AdamW, laid out as each weight is; values that are there stay."
     for p in (p for group in optimizer.param_groups for p in group['params']):
         s = optimizer.state[p]
         if not s:
@@ -294,17 +287,15 @@ def part_size(
     context_length:int,     # tokens in a sample
     device:torch.device,
     parts:int=0             # how many are wanted; 0: one, or on a CPU as many as it takes
-)->int:                     # samples in a part
-    ("How many samples to take at a time; on a CPU by default at most 2,048 tokens, "
-     "but one sample at least. The parts are equal.")
+)->int:                     # samples in a part, one at least; the parts are equal
+    "How many samples to take at a time; on a CPU by default at most 2,048 tokens."
     if parts or device.type != 'cpu': return samples//(parts or 1)
     return max(n for n in range(1, samples+1)
                if samples % n == 0 and (n == 1 or n*context_length <= 2048))
 
 # %% ../nbs/04c_step.ipynb #e52e0182
 class Step:
-    ("One step of training with everything on the device. "
-     "Adds the loss to `state.loss_sum` and leaves the norm of the gradient in `norm`.")
+    "A step with everything on the device; adds to `state.loss_sum`, and `norm` is the gradient's."
     def __init__(self,
         state,              # as of `PlainStep`; the optimizer is torch's AdamW
         data:TokenData,     # on the device

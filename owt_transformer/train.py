@@ -22,10 +22,13 @@ from .config import Args, Config, parse_args
 from .data import TokenData, corpus_files, prepare, token_bytes
 from .files import InputError, atomic_write, dump_json, locked
 from .kernels import keep_memory
-from .model import ModelConfig, Transformer, flops_ledger, generate, parameter_ledger
+from .model import (ModelConfig, Transformer, flops_ledger, generate,
+                                   parameter_ledger)
 from .optim import bits_per_byte, make_optimizer, perplexity
-from .report import append_metrics, comparison, load_run, plot_comparison, plot_run, write_metrics
-from .step import PlainStep, Setup, Step, device_name, environment, main_first, pick_device
+from .report import (append_metrics, comparison, load_run, plot_comparison,
+                                    plot_run, write_metrics)
+from .step import (PlainStep, Setup, Step, device_name, environment, main_first,
+                                  pick_device)
 from .tokenizer import END_OF_TEXT, Tokenizer
 
 # %% ../nbs/04_train.ipynb #fa196673
@@ -45,6 +48,7 @@ class Evaluation:
     @property
     def bits_per_byte(self)->float: return bits_per_byte(self.nats, self.bytes)
 
+# %% ../nbs/04_train.ipynb #4fab6319
 @torch.no_grad()
 def evaluate(
     model:Transformer,
@@ -58,11 +62,12 @@ def evaluate(
     nats, n_tokens, n_bytes, sizes = [], 0, [], sizes.to(data.device)
     for x, y in data.eval_batches(batch_size, max_tokens):
         with setup.precision() if setup else contextlib.nullcontext():
-            hidden = model.hidden(x).flatten(0, 1)                                  # [B*T, d_model]
+            hidden = model.hidden(x).flatten(0, 1)          # [B*T, d_model]
             for h, t in zip(hidden.split(1024), y.flatten().split(1024)):
                 nats.append(F.cross_entropy(model.head(h).float(), t, reduction='sum'))
         n_bytes.append(sizes[y].sum()); n_tokens += y.numel()
-    return Evaluation(torch.stack(nats).cpu().double().sum().item(), n_tokens, torch.stack(n_bytes).sum().item())
+    return Evaluation(torch.stack(nats).cpu().double().sum().item(), n_tokens,
+                      torch.stack(n_bytes).sum().item())
 
 # %% ../nbs/04_train.ipynb #fc6d0ce7
 @dataclass
@@ -77,21 +82,16 @@ class State:
     loss_sum:Tensor=None                        # of the steps since the last row, on the device
     loss_count:int=0
 
-    @classmethod
-    def fresh(cls, cfg:Config, device)->'State':
-        "Untrained weights: the same for the same seed, on any device."
-        torch.manual_seed(cfg.seed)
-        model = Transformer(cfg.model).to(device)
-        optimizer = make_optimizer(model, cfg.learning_rate, cfg.weight_decay, (cfg.beta1, cfg.beta2))
-        return cls(model, optimizer, loss_sum=torch.zeros((), device=device))
+# %% ../nbs/04_train.ipynb #4a063fa7
+@patch(cls_method=True)
+def fresh(cls:State, cfg:Config, device)->'State':
+    "Untrained weights: the same for the same seed, on any device."
+    torch.manual_seed(cfg.seed)
+    model = Transformer(cfg.model).to(device)
+    optimizer = make_optimizer(model, cfg.learning_rate, cfg.weight_decay, (cfg.beta1, cfg.beta2))
+    return cls(model, optimizer, loss_sum=torch.zeros((), device=device))
 
 # %% ../nbs/04_train.ipynb #c235c706
-def content_sha256(obj)->str:
-    "Fingerprint of nested dicts, lists, numbers, strings and tensors."
-    digest = hashlib.sha256()
-    _feed(obj, digest.update)
-    return digest.hexdigest()
-
 def _feed(obj, update):
     if isinstance(obj, Tensor):
         update(f'tensor {obj.dtype} {tuple(obj.shape)}'.encode())
@@ -104,16 +104,27 @@ def _feed(obj, update):
         for v in obj: _feed(v, update)
     else: update(f'{type(obj).__name__} {obj!r}'.encode())
 
+# %% ../nbs/04_train.ipynb #291dfa45
+def content_sha256(obj)->str:
+    "Fingerprint of nested dicts, lists, numbers, strings and tensors."
+    digest = hashlib.sha256()
+    _feed(obj, digest.update)
+    return digest.hexdigest()
+
+# %% ../nbs/04_train.ipynb #90e1ff61
 def save_checkpoint(path:str|Path, content:dict):
     "Write plain values and tensors with their fingerprint; a crash leaves the file as it was."
     with atomic_write(path) as f:
         try: torch.save({**content, 'sha256': content_sha256(content)}, f)
         except RuntimeError as e:           # torch's, for what the system said
-            raise OSError(errno.ENOSPC, 'No space left on device', str(path)) if shutil.disk_usage(Path(path).parent).free < 1<<20 else e
+            raise (OSError(errno.ENOSPC, 'No space left on device', str(path))
+                   if shutil.disk_usage(Path(path).parent).free < 1<<20 else e)
 
+# %% ../nbs/04_train.ipynb #a803dfc1
 def load_checkpoint(
     path:str|Path,      # written by `save_checkpoint`
-    remedy:str='delete it, then --resume starts from the first step, or bring back a copy'     # said if it is damaged
+    remedy:str='delete it, then --resume starts from the first step, '      # said if it is damaged
+               'or bring back a copy'
 )->dict:                # its content, on the CPU
     "Read a checkpoint; raise `InputError` unless it is exactly what was written."
     if not Path(path).exists(): raise InputError(f'{path} does not exist: check the path')
@@ -121,7 +132,8 @@ def load_checkpoint(
         content = torch.load(path, map_location='cpu', weights_only=True)
         intact = content.pop('sha256') == content_sha256(content)
     except Exception as e:          # a damaged file can make `torch.load` stumble over anything
-        raise InputError(f'{path} cannot be read as a checkpoint ({type(e).__name__}): {remedy}') from None
+        raise InputError(f'{path} cannot be read as a checkpoint '
+                         f'({type(e).__name__}): {remedy}') from None
     if not intact: raise InputError(f'{path} has changed since it was written: {remedy}')
     return content
 
@@ -130,8 +142,10 @@ def load_checkpoint(
 def to_dict(self:State, cfg:Config)->dict:
     "Everything needed to go on."
     names = ('step', 'seconds', 'rows', 'best', 'loss_sum', 'loss_count')
-    return dict(model=self.model.state_dict(), optimizer=self.optimizer.state_dict(), config=asdict(cfg), **{n: getattr(self, n) for n in names})
+    return dict(model=self.model.state_dict(), optimizer=self.optimizer.state_dict(),
+                config=asdict(cfg), **{n: getattr(self, n) for n in names})
 
+# %% ../nbs/04_train.ipynb #f329e90e
 @patch(cls_method=True)
 def from_dict(cls:State, content:dict, cfg:Config, device)->State:
     "The state of a checkpoint."
@@ -144,29 +158,36 @@ def from_dict(cls:State, content:dict, cfg:Config, device)->State:
 # %% ../nbs/04_train.ipynb #48634e4c
 def save_model(path, state:State, cfg:Config, tokenizer:Tokenizer, valid_loss:float):
     "Write a model with its shape and its tokenizer."
-    save_checkpoint(path, dict(model=state.model.state_dict(), config=asdict(cfg.model), tokenizer=tokenizer.to_dict(), step=state.step, valid_loss=valid_loss))
+    save_checkpoint(path, dict(
+        model=state.model.state_dict(), config=asdict(cfg.model), tokenizer=tokenizer.to_dict(),
+        step=state.step, valid_loss=valid_loss))
 
+# %% ../nbs/04_train.ipynb #32864062
 def load_model(
     path:str|Path,          # a best_model.pt
     device:str='cpu'        # see `pick_device`
 )->tuple[Transformer, Tokenizer]:
     "A trained model, ready to use, and the tokenizer that it speaks."
-    device, content = pick_device(device), load_checkpoint(path, remedy='bring back a copy, or train again')
-    if 'tokenizer' not in content: raise InputError(f'{path} is what a run goes on from, without a tokenizer: give the best_model.pt beside it')
+    device = pick_device(device)
+    content = load_checkpoint(path, remedy='bring back a copy, or train again')
+    if 'tokenizer' not in content:
+        raise InputError(f'{path} is what a run goes on from, without a tokenizer: '
+                         'give the best_model.pt beside it')
     model = Transformer(ModelConfig(**content['config'])).to(device).eval()
     model.load_state_dict(content['model'])
     return model, Tokenizer.from_dict(content['tokenizer'])
 
 # %% ../nbs/04_train.ipynb #534339ed
 class StopFlag:
-    "Truthy once SIGINT, SIGTERM or SIGHUP has come; a second one interrupts at once, unless we were told to be `patient`."
+    "Truthy once SIGINT, SIGTERM or SIGHUP has come; a second interrupts at once, unless `patient`."
     def __init__(self, patient:bool=False): self.raised, self.patient = False, patient
     def __bool__(self): return self.raised
     def __enter__(self):
         self.old = {}
-        with contextlib.suppress(ValueError):           # not in the main thread: no signals to wait for
+        with contextlib.suppress(ValueError):       # not in the main thread: no signals to wait for
             for s in (signal.SIGINT, signal.SIGTERM): self.old[s] = signal.signal(s, self._catch)
-            if getattr(signal, 'SIGHUP', None) and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:         # a terminal that closes, but not under nohup
+            if (getattr(signal, 'SIGHUP', None)     # a terminal that closes, but not under nohup
+                and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN):
                 self.old[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._catch)
         return self
     def __exit__(self, *exc):
@@ -187,37 +208,59 @@ class Job:
     valid:TokenData
     sizes:Tensor            # bytes of each token
     meta:dict               # manifest of the data
-    final:Evaluation=field(default=None, init=False)    # after the last step, over all validation tokens
+    final:Evaluation=field(default=None, init=False)    # at the end, over all validation tokens
 
-    @classmethod
-    def prepare(cls, cfg:Config, folder:Path, say=print)->'Job':
-        "Find or make the data and put it on the device."
-        setup = Setup.of(cfg.check())
-        if setup.device.type == 'cpu': keep_memory()
-        with main_first(setup):
-            files = corpus_files(cfg.corpus, cfg.data_dir, cfg.train_text, cfg.valid_text, cfg.synthetic_bytes)
-            data = prepare(cfg.corpus, files, cfg.vocab_size, cfg.data_dir, cfg.workers or None, say, cfg.tokenizer)
-        if data.meta['train']['text_sha256'] == data.meta['valid']['text_sha256']:
-            raise InputError(f'{files.valid} is the training text itself: give another --valid-text, or none, and a tenth of the training text is held out')
-        on_device = lambda tokens, what: TokenData(tokens, cfg.context_length, setup.device, f'{what} text')
-        return cls(cfg, Path(folder), setup, data.tokenizer, on_device(data.train, 'training'), on_device(data.valid, 'validation'),
-                   token_bytes(data.tokenizer, cfg.vocab_size), data.meta)
+# %% ../nbs/04_train.ipynb #df4d13a9
+@patch(cls_method=True)
+def prepare(cls:Job, cfg:Config, folder:Path, say=print)->'Job':
+    "Find or make the data and put it on the device."
+    setup = Setup.of(cfg.check())
+    if setup.device.type == 'cpu': keep_memory()
+    with main_first(setup):
+        files = corpus_files(cfg.corpus, cfg.data_dir, cfg.train_text, cfg.valid_text,
+                             cfg.synthetic_bytes)
+        data = prepare(cfg.corpus, files, cfg.vocab_size, cfg.data_dir,         # that of `data`
+                       cfg.workers or None, say, cfg.tokenizer)
+    if data.meta['train']['text_sha256'] == data.meta['valid']['text_sha256']:
+        raise InputError(f'{files.valid} is the training text itself: give another --valid-text, '
+                         'or none, and a tenth of the training text is held out')
+    on_device = lambda tokens, what: TokenData(tokens, cfg.context_length, setup.device,
+                                               f'{what} text')
+    return cls(cfg, Path(folder), setup, data.tokenizer, on_device(data.train, 'training'),
+               on_device(data.valid, 'validation'), token_bytes(data.tokenizer, cfg.vocab_size),
+               data.meta)
 
-    def mean(self, x:Tensor)->Tensor:
-        "The mean over all processes."
-        if self.setup.world_size > 1: dist.all_reduce(x)
-        return x/self.setup.world_size
+# %% ../nbs/04_train.ipynb #7fb58c70
+@patch
+def evaluate(self:Job, model, max_tokens=None)->Evaluation:
+    "Validation loss of a model; all tokens or a fixed subset."
+    return evaluate(model, self.valid, self.sizes, self.cfg.batch_size, max_tokens, self.setup)
 
-    def finished(self, state:State)->bool:
-        "Is the last step done, or has the loss not fallen for `patience` evaluations?"
-        n, last = self.cfg.patience, state.step == self.cfg.max_iters
-        if last or not n: return last
-        losses = [r['valid_loss'] for r in state.rows if 'valid_loss' in r]
-        return n < len(losses) and min(losses[-n:]) >= min(losses[:-n])
+# %% ../nbs/04_train.ipynb #d4dcf241
+@patch
+def finished(self:Job, state:State)->bool:
+    "Is the last step done, or has the loss not fallen for `patience` evaluations?"
+    n, last = self.cfg.patience, state.step == self.cfg.max_iters
+    if last or not n: return last
+    losses = [r['valid_loss'] for r in state.rows if 'valid_loss' in r]
+    return n < len(losses) and min(losses[-n:]) >= min(losses[:-n])
 
-    def evaluate(self, model, max_tokens=None)->Evaluation:
-        "Validation loss of a model; all tokens or a fixed subset."
-        return evaluate(model, self.valid, self.sizes, self.cfg.batch_size, max_tokens, self.setup)
+# %% ../nbs/04_train.ipynb #016be4ea
+@patch
+def mean(self:Job, x:Tensor)->Tensor:
+    "The mean over all processes."
+    if self.setup.world_size > 1: dist.all_reduce(x)
+    return x/self.setup.world_size
+
+# %% ../nbs/04_train.ipynb #b64b3721
+@patch
+def check_finite(self:Job, state:State, **numbers:float):
+    "Raise `InputError` if training has gone astray."
+    if all(map(math.isfinite, numbers.values())): return
+    raise InputError(
+        f'{", ".join(f"{k} {v}" for k, v in numbers.items())} at step {state.step}: '
+        f'choose a smaller learning_rate (now {self.cfg.learning_rate}) '
+        'or a longer warmup_iters, and another --name')
 
 # %% ../nbs/04_train.ipynb #11121916
 @patch
@@ -225,29 +268,28 @@ def row(self:Job, state:State, norm:Tensor)->dict:
     "Add a row to the table: the mean loss since the last one."
     loss, norm, cfg = self.mean(state.loss_sum/state.loss_count).item(), norm.item(), self.cfg
     self.check_finite(state, loss=loss, gradient_norm=norm)
-    state.rows.append(dict(step=state.step, tokens=state.step*cfg.batch_size*cfg.context_length, learning_rate=cfg.lr(state.step-1), train_loss=loss, grad_norm=norm))
+    state.rows.append(dict(
+        step=state.step, tokens=state.step*cfg.batch_size*cfg.context_length,
+        learning_rate=cfg.lr(state.step-1), train_loss=loss, grad_norm=norm))
     state.loss_sum.zero_(); state.loss_count = 0
     return state.rows[-1]
-
-@patch
-def check_finite(self:Job, state:State, **numbers:float):
-    "Raise `InputError` if training has gone astray."
-    if all(map(math.isfinite, numbers.values())): return
-    raise InputError(f'{", ".join(f"{k} {v}" for k, v in numbers.items())} at step {state.step}: choose a smaller learning_rate '
-                     f'(now {self.cfg.learning_rate}) or a longer warmup_iters, and another --name')
 
 # %% ../nbs/04_train.ipynb #73d252a8
 @patch
 def record_evaluation(self:Job, state:State, row:dict):
-    "Evaluate, keep the model if it is the best so far, and enter the loss in the row; after the last step that of all tokens."
-    e = self.evaluate(state.model, self.cfg.eval_tokens or None)        # the same tokens every time: so "best" is fair
+    "Evaluate, keep the model if it is the best so far, and enter the loss in the row."
+    # the same tokens every time: so "best" is fair
+    e = self.evaluate(state.model, self.cfg.eval_tokens or None)
     self.check_finite(state, validation_loss=e.loss)
     if e.loss < state.best:
         state.best = e.loss
-        save_model(self.folder/'checkpoints'/'best_model.pt', state, self.cfg, self.tokenizer, e.loss)
-    if state.step == self.cfg.max_iters: e = self.final = self.evaluate(state.model) if self.cfg.eval_tokens else e
+        save_model(self.folder/'checkpoints'/'best_model.pt', state, self.cfg, self.tokenizer,
+                   e.loss)
+    if state.step == self.cfg.max_iters:            # after the last step: the loss of all tokens
+        e = self.final = self.evaluate(state.model) if self.cfg.eval_tokens else e
     row |= dict(valid_loss=e.loss, valid_bits_per_byte=e.bits_per_byte)
 
+# %% ../nbs/04_train.ipynb #ccc6e305
 @patch
 def save(self:Job, state:State):
     "Write the checkpoint from which --resume goes on."
@@ -261,7 +303,8 @@ def vitals(
     "How a run is getting on, in words."
     left = row['seconds']/row['step']*(cfg.max_iters - row['step'])
     return dict(lr=f"{row['learning_rate']:.1e}", gradient=f"{row['grad_norm']:.2f}",
-                speed=f"{row['tokens']/row['seconds']:,.0f} tokens/s", left=tqdm.format_interval(left))
+                speed=f"{row['tokens']/row['seconds']:,.0f} tokens/s",
+                left=tqdm.format_interval(left))
 
 # %% ../nbs/04_train.ipynb #206fef83
 class Progress:
@@ -269,51 +312,33 @@ class Progress:
     def __init__(self, cfg:Config, state:State, shown:bool=True):
         redrawn = shown and (sys.stderr and sys.stderr.isatty() or 'ipykernel' in sys.modules)
         self.cfg, self.shown, self.width = cfg, shown, len(str(cfg.max_iters))
-        self.bar = tqdm(total=cfg.max_iters, initial=state.step, desc=cfg.name, unit='step', disable=not redrawn, dynamic_ncols=True)
-
-    def show(self, state:State, row:dict):
-        "Bring the line up to date."
-        v = vitals(row, self.cfg)
-        self.bar.set_postfix_str(f"loss {row['train_loss']:.3f}, lr {v['lr']}, gradient {v['gradient']}, {v['speed']}", refresh=False)
-        self.bar.update(state.step - self.bar.n)
-        if self.shown and 'valid_loss' in row: self.bar.write(self.line(row))
-
-    def line(self, row:dict)->str:
-        "What an evaluation leaves behind."
-        v = vitals(row, self.cfg)
-        return (f"step {row['step']:>{self.width}}: training {row['train_loss']:.3f}, validation {row['valid_loss']:.3f} nats per token "
-                f"({row['valid_bits_per_byte']:.3f} bits per byte), lr {v['lr']}, gradient {v['gradient']}, {v['speed']}, {v['left']} left")
+        self.bar = tqdm(total=cfg.max_iters, initial=state.step, desc=cfg.name, unit='step',
+                        disable=not redrawn, dynamic_ncols=True)
 
     def __enter__(self): return self
     def __exit__(self, *exc): self.bar.close()
 
-# %% ../nbs/04_train.ipynb #e945499c
+# %% ../nbs/04_train.ipynb #11763539
 @patch
-def loop(self:Job, state:State, bar:Progress, stop)->State:
-    "Train until the run is over, or until `stop` is true."
-    cfg, due = self.cfg, lambda interval: state.step % interval == 0 or state.step == cfg.max_iters
-    do_step = (Step if cfg.step == 'fast' else PlainStep)(state, self.train, cfg, self.setup)
-    if self.setup.is_main: write_metrics(metrics := self.folder/'metrics.csv', state.rows)          # those of the checkpoint
-    start = time.perf_counter()
-    while not (self.finished(state) or self.stopped(state, stop)):
-        do_step()
-        state.step += 1; state.loss_count += 1
-        if not (due(cfg.log_interval) or due(cfg.eval_interval) or due(cfg.checkpoint_interval)): continue
+def line(self:Progress, row:dict)->str:
+    "What an evaluation leaves behind."
+    v = vitals(row, self.cfg)
+    return (f"step {row['step']:>{self.width}}: training {row['train_loss']:.3f}, "
+            f"validation {row['valid_loss']:.3f} nats per token "
+            f"({row['valid_bits_per_byte']:.3f} bits per byte), lr {v['lr']}, "
+            f"gradient {v['gradient']}, {v['speed']}, {v['left']} left")
 
-        row = self.row(state, do_step.norm)                         # waits for the device
-        now = time.perf_counter()
-        state.seconds, start = state.seconds + now - start, now
-        row['seconds'] = state.seconds
-        if self.setup.is_main:
-            if due(cfg.eval_interval): self.record_evaluation(state, row); start = time.perf_counter()
-            append_metrics(metrics, row)
-            if due(cfg.checkpoint_interval): self.save(state); start = time.perf_counter()
-            bar.show(state, row)
-        if due(cfg.eval_interval) and cfg.patience: row['valid_loss'] = self.broadcast(row.get('valid_loss', 0.))
-    state.loss_sum.item()                                           # waits for the device
-    state.seconds += time.perf_counter() - start
-    return state
+# %% ../nbs/04_train.ipynb #c1fddfa8
+@patch
+def show(self:Progress, state:State, row:dict):
+    "Bring the line up to date."
+    v = vitals(row, self.cfg)
+    self.bar.set_postfix_str(f"loss {row['train_loss']:.3f}, lr {v['lr']}, "
+                             f"gradient {v['gradient']}, {v['speed']}", refresh=False)
+    self.bar.update(state.step - self.bar.n)
+    if self.shown and 'valid_loss' in row: self.bar.write(self.line(row))
 
+# %% ../nbs/04_train.ipynb #8276ce2f
 @patch
 def broadcast(self:Job, x:float)->float:
     "The number of the first process, in all of them."
@@ -322,42 +347,105 @@ def broadcast(self:Job, x:float)->float:
     dist.broadcast(number, 0)
     return number.item()
 
+# %% ../nbs/04_train.ipynb #84163c8a
 @patch
 def stopped(self:Job, state:State, stop)->bool:
-    "Is the flag up? Several processes agree on it, so that they stop after the same step; on GPUs, which should not wait, at each tenth."
+    "Is the flag up? Several processes agree on it, so that they stop after the same step."
     if self.setup.world_size == 1: return bool(stop)
+    # GPUs should not wait at every step: they look at each tenth
     if self.setup.device.type == 'cuda' and state.step % 10: return False
     return self.mean(torch.tensor(float(bool(stop)), device=self.setup.device)).item() > 0
 
-# %% ../nbs/04_train.ipynb #3a3a4b4b
-_MAY_DIFFER = {'device', 'compile', 'step', 'accumulate', 'deterministic',                      # changes the weights by rounding at most
-               'data_dir', 'train_text', 'valid_text', 'tokenizer',                             # checked by its content
-               'workers', 'name', 'sample_tokens', 'eval_interval', 'log_interval', 'checkpoint_interval'}      # changes no weight
+# %% ../nbs/04_train.ipynb #e945499c
+@patch
+def loop(self:Job, state:State, bar:Progress, stop)->State:
+    "Train until the run is over, or until `stop` is true."
+    cfg, due = self.cfg, lambda interval: state.step % interval == 0 or state.step == cfg.max_iters
+    do_step = (Step if cfg.step == 'fast' else PlainStep)(state, self.train, cfg, self.setup)
+    if self.setup.is_main:
+        write_metrics(metrics := self.folder/'metrics.csv', state.rows)  # those of the checkpoint
+    start = time.perf_counter()
+    while not (self.finished(state) or self.stopped(state, stop)):
+        do_step()
+        state.step += 1; state.loss_count += 1
+        if not (due(cfg.log_interval) or due(cfg.eval_interval) or due(cfg.checkpoint_interval)):
+            continue
 
+        row = self.row(state, do_step.norm)             # waits for the device
+        now = time.perf_counter()
+        state.seconds, start = state.seconds + now - start, now
+        row['seconds'] = state.seconds
+        if self.setup.is_main:
+            if due(cfg.eval_interval):
+                self.record_evaluation(state, row); start = time.perf_counter()
+            append_metrics(metrics, row)
+            if due(cfg.checkpoint_interval):
+                self.save(state); start = time.perf_counter()
+            bar.show(state, row)
+        if due(cfg.eval_interval) and cfg.patience:
+            row['valid_loss'] = self.broadcast(row.get('valid_loss', 0.))
+    state.loss_sum.item()                               # waits for the device
+    state.seconds += time.perf_counter() - start
+    return state
+
+# %% ../nbs/04_train.ipynb #3a3a4b4b
+_MAY_DIFFER = {
+    # they change the weights by rounding at most
+    'device', 'compile', 'step', 'accumulate', 'deterministic',
+    # checked by their content
+    'data_dir', 'train_text', 'valid_text', 'tokenizer',
+    # they change no weight
+    'workers', 'name', 'sample_tokens', 'eval_interval', 'log_interval', 'checkpoint_interval'}
+
+# %% ../nbs/04_train.ipynb #d0a0689a
+def _check_same(where, old, cfg, remedy):
+    "Is `old`, the fields of a configuration, that of this run, but for what may differ?"
+    old = asdict(Config()) | old            # it may come from before a field was added
+    # with patience, eval_interval decides when the run ends
+    free = _MAY_DIFFER - ({'eval_interval'} if cfg.patience else set())
+    differ = [f'{k} ({old[k]} there, {v} here)' for k,v in asdict(cfg).items()
+              if k not in free and old[k] != v]
+    if differ:
+        raise InputError(f'{where} holds another run; it differs in {", ".join(differ)}: {remedy}')
+
+# %% ../nbs/04_train.ipynb #b1e2a960
 def check_folder(
     folder:Path,        # of the run
     cfg:Config,         # what is to be run
     resume:bool         # is something to be continued?
 ):
-    "Raise `InputError` unless the folder is free, or holds the beginning of this very run and `resume` is set."
+    "Raise `InputError` unless the folder is free or, to `resume`, holds the beginning of this run."
     path, checkpoint = folder/'config.json', folder/'checkpoints'/'final_checkpoint.pt'
     if not path.exists() and not (folder/'checkpoints').exists(): return
-    if not resume: raise InputError(f'{folder} holds a run already: go on with it by --resume, choose another --name, or delete the folder')
-    if not path.exists() and checkpoint.exists(): return            # it knows its configuration, and is asked before we go on
+    if not resume:
+        raise InputError(f'{folder} holds a run already: go on with it by --resume, '
+                         'choose another --name, or delete the folder')
+    # the checkpoint knows its configuration, and is asked before we go on
+    if not path.exists() and checkpoint.exists(): return
     try: old = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError): old = None
     if not isinstance(old, dict) or 'vocab_size' not in old:
-        raise InputError(f'{path} is missing or damaged: ' + ('delete it, and --resume writes it again' if checkpoint.exists() else f'delete the folder {folder} and start again'))
+        raise InputError(f'{path} is missing or damaged: ' + (
+            'delete it, and --resume writes it again' if checkpoint.exists()
+            else f'delete the folder {folder} and start again'))
     _check_same(folder, old, cfg, 'give the same values, or choose another --name')
 
-def _check_same(where, old, cfg, remedy):
-    "Is `old`, the fields of a configuration, that of this run, but for what may differ?"
-    old = asdict(Config()) | old            # it may come from before a field was added
-    free = _MAY_DIFFER - ({'eval_interval'} if cfg.patience else set())         # with patience, it decides when the run ends
-    differ = [f'{k} ({old[k]} there, {v} here)' for k,v in asdict(cfg).items() if k not in free and old[k] != v]
-    if differ: raise InputError(f'{where} holds another run; it differs in {", ".join(differ)}: {remedy}')
-
 # %% ../nbs/04_train.ipynb #f2204b9c
+@patch
+def claim(self:Job, resume:bool):
+    "Make sure that the folder is ours; writes config.json if there is none."
+    check_folder(self.folder, self.cfg, resume)
+    # left by a process that was killed while it wrote
+    for part in self.folder.rglob('.*.part'): part.unlink()
+    path = self.folder/'config.json'
+    data = {k: self.meta[k] for k in ('train', 'valid', 'tokenizer_sha256')}
+    if not path.exists():
+        dump_json(path, asdict(self.cfg) | dict(environment=environment(self.setup), data=data))
+    elif json.loads(path.read_text(encoding='utf-8')).get('data') != data:
+        raise InputError(f'{self.folder} was trained on other data: '
+                         'give the same corpus or texts, or choose another --name')
+
+# %% ../nbs/04_train.ipynb #54faec22
 @patch
 def begin(self:Job, resume:bool=False)->State:
     "The state to start from; writes config.json if there is none."
@@ -365,44 +453,39 @@ def begin(self:Job, resume:bool=False)->State:
     with main_first(self.setup):
         if self.setup.is_main: self.claim(resume)
     if not checkpoint.exists(): return State.fresh(self.cfg, self.setup.device)
-    content, remedy = load_checkpoint(checkpoint), 'bring back its own checkpoint, or delete it to start from the first step'
-    if 'optimizer' not in content: raise InputError(f'{checkpoint} holds a model alone, as best_model.pt does: {remedy}')
+    content = load_checkpoint(checkpoint)
+    remedy = 'bring back its own checkpoint, or delete it to start from the first step'
+    if 'optimizer' not in content:
+        raise InputError(f'{checkpoint} holds a model alone, as best_model.pt does: {remedy}')
     _check_same(checkpoint, content['config'], self.cfg, remedy)
     return State.from_dict(content, self.cfg, self.setup.device)
 
-@patch
-def claim(self:Job, resume:bool):
-    "Make sure that the folder is ours; writes config.json if there is none."
-    check_folder(self.folder, self.cfg, resume)
-    for part in self.folder.rglob('.*.part'): part.unlink()         # left by a process that was killed while it wrote
-    path, data = self.folder/'config.json', {k: self.meta[k] for k in ('train', 'valid', 'tokenizer_sha256')}
-    if not path.exists():
-        dump_json(path, asdict(self.cfg) | dict(environment=environment(self.setup), data=data))
-    elif json.loads(path.read_text(encoding='utf-8')).get('data') != data:
-        raise InputError(f'{self.folder} was trained on other data: give the same corpus or texts, or choose another --name')
-
 # %% ../nbs/04_train.ipynb #52a2f88d
-PEAK_TFLOPS = {         # part of the device's name -> bfloat16 on tensor cores, float32 outside them; the first match counts
+# part of the device's name (the first match counts)
+# -> bfloat16 on tensor cores, float32 outside them
+PEAK_TFLOPS = {
     'H100 PCIe': (756., 51.), 'H100 NVL': (835., 60.), 'H100': (989., 67.), 'H200': (989., 67.),
     'A100': (312., 19.5), 'L40S': (362., 91.6), 'L4': (121., 30.3), 'RTX 4090': (165., 82.6)}
 
 def _peak(device, bf16):
     "TFLOP/s by the data sheet, or None."
-    if re.search('MIG|Laptop|4090 D', device): return None                  # a slice of it, or another chip
+    if re.search('MIG|Laptop|4090 D', device): return None          # a slice of it, or another chip
     for name, (half, single) in PEAK_TFLOPS.items():
         if re.search(rf'\b{name}\b', device): return half if bf16 else single
 
+# %% ../nbs/04_train.ipynb #656fafde
 def utilization(
     cfg:ModelConfig,
     tokens_per_second:float,
     device:str,             # its name
     bf16:bool,              # are the matrix products in bfloat16?
     devices:int=1           # how many of them work together
-)->dict:
-    "Operations per token by part, the peak of the devices in TFLOP/s and the share of it that was used; 'n/a' where the peak is not known."
+)->dict:                    # peak and share are 'n/a' where the peak is not known
+    "Operations per token by part, the devices' peak in TFLOP/s, and the share of it that was used."
     flops, peak = flops_ledger(cfg), devices*(_peak(device, bf16) or 0)
     used = sum(flops.values())*tokens_per_second/1e12
-    return dict(device=device, precision='bfloat16' if bf16 else 'float32', flops_per_token=flops, tflops_per_second=used,
+    return dict(device=device, precision='bfloat16' if bf16 else 'float32',
+                flops_per_token=flops, tflops_per_second=used,
                 peak_tflops=peak or 'n/a', mfu=used/peak if peak else 'n/a')
 
 # %% ../nbs/04_train.ipynb #97e4eb7d
@@ -410,18 +493,25 @@ def utilization(
 def samples(self:Job, model:Transformer, count:int=3)->list[str]:
     "Documents that the model begins by itself."
     end, n = self.tokenizer.ids[END_OF_TEXT.encode()], self.cfg.sample_tokens
-    return [self.tokenizer.decode(generate(model, [end], n, temperature=.8, stop_id=end, seed=seed)) for seed in range(count)] if n else []
+    return [self.tokenizer.decode(generate(model, [end], n, temperature=.8, stop_id=end, seed=seed))
+            for seed in range(count)] if n else []
 
+# %% ../nbs/04_train.ipynb #db654a07
 @patch
 def summary(self:Job, state:State, e:Evaluation)->dict:
     "What came out, for summary.json."
-    cfg, setup, tokens = self.cfg, self.setup, state.step*self.cfg.batch_size*self.cfg.context_length
+    cfg, setup = self.cfg, self.setup
+    tokens = state.step*cfg.batch_size*cfg.context_length
     return dict(
-        valid_loss=e.loss, valid_perplexity=e.perplexity, valid_bits_per_byte=e.bits_per_byte, bytes_per_token=e.bytes_per_token,
-        valid_tokens=e.tokens, valid_bytes=e.bytes, best_valid_loss=state.best, floor=self.meta['floor'],
-        parameters=sum(parameter_ledger(cfg.model).values()), flops_per_token=sum(flops_ledger(cfg.model).values()),
-        tokens=tokens, steps=state.step, seconds=state.seconds, tokens_per_second=tokens/state.seconds,
-        utilization=utilization(cfg.model, tokens/state.seconds, device_name(setup.device), setup.bf16, setup.world_size),
+        valid_loss=e.loss, valid_perplexity=e.perplexity, valid_bits_per_byte=e.bits_per_byte,
+        bytes_per_token=e.bytes_per_token, valid_tokens=e.tokens, valid_bytes=e.bytes,
+        best_valid_loss=state.best, floor=self.meta['floor'],
+        parameters=sum(parameter_ledger(cfg.model).values()),
+        flops_per_token=sum(flops_ledger(cfg.model).values()),
+        tokens=tokens, steps=state.step, seconds=state.seconds,
+        tokens_per_second=tokens/state.seconds,
+        utilization=utilization(cfg.model, tokens/state.seconds, device_name(setup.device),
+                                setup.bf16, setup.world_size),
         environment=environment(setup), samples=self.samples(state.model))
 
 # %% ../nbs/04_train.ipynb #868fa0a1
@@ -429,84 +519,63 @@ def summary(self:Job, state:State, e:Evaluation)->dict:
 def finish(self:Job, state:State)->dict:
     "Write what a run ends with; if it has `patience` the best model counts, else the last."
     if self.cfg.patience:
-        state.model.load_state_dict(load_checkpoint(self.folder/'checkpoints'/'best_model.pt')['model'])
+        state.model.load_state_dict(
+            load_checkpoint(self.folder/'checkpoints'/'best_model.pt')['model'])
         self.final = None
     summary = self.summary(state, self.final or self.evaluate(state.model))
     dump_json(self.folder/'summary.json', summary)
     self.complete(state)
     return summary
 
+# %% ../nbs/04_train.ipynb #ffc7d9b7
 @patch
 def complete(self:Job, state:State):
-    "Write metrics.csv and loss_curves.png if they are not there; the second may be missing where a run was stopped at its very end."
+    "Write metrics.csv and loss_curves.png if they are not there."
     metrics, picture = self.folder/'metrics.csv', self.folder/'loss_curves.png'
     if not metrics.exists(): write_metrics(metrics, state.rows)
-    if picture.exists(): return
-    with atomic_write(picture) as f: plot_run(load_run(self.folder)).savefig(f, dpi=150, format='png')
+    if picture.exists(): return             # it is missing where a run was stopped at its very end
+    with atomic_write(picture) as f:
+        plot_run(load_run(self.folder)).savefig(f, dpi=150, format='png')
+
+# %% ../nbs/04_train.ipynb #d37b9576
+def _read_summary(path):
+    try: summary = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError: summary = None
+    if not isinstance(summary, dict) or 'samples' not in summary:
+        raise InputError(f'{path} is damaged: delete it, and --resume makes it again')
+    return summary
 
 # %% ../nbs/04_train.ipynb #adaba016
-def train(
-    job:Job,                # from `Job.prepare`
-    resume:bool=False,      # go on from the folder's checkpoint
-    progress:bool=True,     # show a progress line
-    bar=None,               # what shows the progress instead: its `show(state, row)` is called with each new row
-    stop:StopFlag=None      # a flag of the caller's own, to be raised from another thread
-)->dict|None:               # the summary, or None if the run was stopped; {} in all but the first of several processes
-    "Train one model. Ctrl-C saves and stops; `resume` goes on to the same weights."
-    with contextlib.ExitStack() as alone:
-        with main_first(job.setup):
-            if job.setup.is_main: alone.enter_context(locked(job.folder, wait=False))
-        return _train(job, resume, progress, bar, stop)
-
 def _train(job, resume, progress, bar, stop):
     state, cfg, done = job.begin(resume), job.cfg, job.folder/'summary.json'
     if job.finished(state) and done.exists():
         summary = _read_summary(done)
         if job.setup.is_main: job.complete(state)
         return summary
-    shown = Progress(cfg, state, progress and job.setup.is_main) if bar is None else contextlib.nullcontext(bar)
-    with (StopFlag(patient=job.setup.world_size > 1) if stop is None else stop) as stop, shown as bar:
+    shown = (Progress(cfg, state, progress and job.setup.is_main) if bar is None
+             else contextlib.nullcontext(bar))
+    with (StopFlag(patient=job.setup.world_size > 1) if stop is None else stop) as stop, \
+         shown as bar:
         job.loop(state, bar, stop)
-        with main_first(job.setup):                        # so that nobody leaves while another is still at work
-            if job.setup.is_main and state.step < cfg.max_iters: job.save(state)      # the last step has saved it
+        with main_first(job.setup):         # so that nobody leaves while another is still at work
+            # the last step has saved it
+            if job.setup.is_main and state.step < cfg.max_iters: job.save(state)
     if stop or not job.finished(state): return None
     with main_first(job.setup): return job.finish(state) if job.setup.is_main else {}
 
-# %% ../nbs/04_train.ipynb #d37b9576
-def _read_summary(path):
-    try: summary = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError: summary = None
-    if not isinstance(summary, dict) or 'samples' not in summary: raise InputError(f'{path} is damaged: delete it, and --resume makes it again')
-    return summary
-
-# %% ../nbs/04_train.ipynb #b008b192
-def run_experiment(
-    args:Args,              # from `parse_args`
-    progress:bool=True,     # show progress lines
-    say=print               # told what is happening
-)->bool:                    # False if it was stopped half way
-    "Run all runs of an experiment, then compare them."
-    root, is_main = args.output_dir/args.name, os.environ.get('RANK', '0') == '0'         # one of several processes speaks
-    if not is_main: say = lambda what: None
-    folders = _folders(args)
-    if args.resume and not any((f/'config.json').exists() or (f/'checkpoints').exists() for f in folders):
-        raise InputError(f'{root} holds no run to resume: leave --resume out, or correct --name or --output-dir')
-    for cfg, folder in zip(args.runs, folders):
-        with main_first(Setup.of(cfg)):
-            if is_main: check_folder(folder, cfg, args.resume); _check_writable(folder); _check_writable(cfg.data_dir)
-    all_runs = root/'config.json'
-    if len(folders) > 1 and all_runs.exists() and '"runs"' not in all_runs.read_text(encoding='utf-8'):
-        raise InputError(f'{root} holds a run already: choose another --name, or delete the folder')
-    jobs = [Job.prepare(cfg, folder, say) for cfg, folder in zip(args.runs, folders)]
-    if len(jobs) > 1 and is_main and not (args.resume and all_runs.exists()):       # for --resume --name, and to run it again
-        dump_json(all_runs, dict(runs=[asdict(cfg) for cfg in args.runs]))
-    for job in jobs:
-        say(_headline(job))
-        summary = train(job, args.resume, progress)
-        if summary is None: say('stopped; go on with the same command and --resume'); return False
-        if is_main: say(_result(job, summary))
-    if len(jobs) > 1 and is_main: _compare(folders, root, say)
-    return True
+# %% ../nbs/04_train.ipynb #516809ae
+def train(
+    job:Job,                # from `Job.prepare`
+    resume:bool=False,      # go on from the folder's checkpoint
+    progress:bool=True,     # show a progress line
+    bar=None,               # what shows it instead, by its `show(state, row)` for each new row
+    stop:StopFlag=None      # a flag of the caller's own, to be raised from another thread
+)->dict|None:               # the summary; None if it was stopped; {} in all but the first process
+    "Train one model. Ctrl-C saves and stops; `resume` goes on to the same weights."
+    with contextlib.ExitStack() as alone:
+        with main_first(job.setup):
+            if job.setup.is_main: alone.enter_context(locked(job.folder, wait=False))
+        return _train(job, resume, progress, bar, stop)
 
 # %% ../nbs/04_train.ipynb #e9da0c08
 def _folders(args):
@@ -515,67 +584,133 @@ def _folders(args):
     return [root] if len(args.runs) == 1 else [root/r.name for r in args.runs]
 
 def _check_writable(folder):
-    "Raise OSError where no such folder can be made, before hours have been spent on what should be written there."
-    there = next(p for p in (Path(folder).absolute(), *Path(folder).absolute().parents) if p.exists())
+    "Raise OSError where no such folder can be made, before hours are spent on what is to go there."
+    there = next(p for p in (Path(folder).absolute(), *Path(folder).absolute().parents)
+                 if p.exists())
     try: tempfile.TemporaryFile(dir=there).close()
     except OSError as e: raise OSError(e.errno, e.strerror, str(folder)) from None
 
+# %% ../nbs/04_train.ipynb #7f08d9f6
+def _check_runs(args, is_main):
+    "Raise `InputError` or OSError unless every run of the experiment may begin, or go on."
+    root, folders = args.output_dir/args.name, _folders(args)
+    if args.resume and not any((f/'config.json').exists() or (f/'checkpoints').exists()
+                               for f in folders):
+        raise InputError(f'{root} holds no run to resume: leave --resume out, '
+                         'or correct --name or --output-dir')
+    for cfg, folder in zip(args.runs, folders):
+        with main_first(Setup.of(cfg)):
+            if is_main:
+                check_folder(folder, cfg, args.resume)
+                _check_writable(folder); _check_writable(cfg.data_dir)
+    all_runs = root/'config.json'
+    if (len(folders) > 1 and all_runs.exists()
+        and '"runs"' not in all_runs.read_text(encoding='utf-8')):
+        raise InputError(f'{root} holds a run already: choose another --name, or delete the folder')
+
+# %% ../nbs/04_train.ipynb #35becb03
 def _headline(job):
     c = job.cfg
-    return (f"\n{c.name}: {sum(parameter_ledger(c.model).values()):,} parameters, {c.tokens:,} tokens of {c.train_text or c.corpus}, "
-            f"{device_name(job.setup.device)}, {'bfloat16' if job.setup.bf16 else 'float32'}")
+    return (f"\n{c.name}: {sum(parameter_ledger(c.model).values()):,} parameters, "
+            f"{c.tokens:,} tokens of {c.train_text or c.corpus}, {device_name(job.setup.device)}, "
+            f"{'bfloat16' if job.setup.bf16 else 'float32'}")
 
 def _result(job, s):
     best = f"the best within {s['steps']:,} steps, " if job.cfg.patience else ''
     floor = f", the entropy of this text is {s['floor']['valid']:.3f}" if s['floor'] else ''
-    lines = [f"{job.cfg.name}: {s['valid_loss']:.3f} nats per token, perplexity {s['valid_perplexity']:.1f}, "
+    lines = [f"{job.cfg.name}: {s['valid_loss']:.3f} nats per token, "
+             f"perplexity {s['valid_perplexity']:.1f}, "
              f"{s['valid_bits_per_byte']:.3f} bits per byte{floor} ({best}{s['seconds']:.0f} s)"]
-    lines += ['a sample:', *('  ' + l for l in s['samples'][0].splitlines())] if s['samples'] else []
+    lines += (['a sample:', *('  ' + l for l in s['samples'][0].splitlines())]
+              if s['samples'] else [])
     return '\n'.join([*lines, f'results in {job.folder}'])
 
+# %% ../nbs/04_train.ipynb #378aee67
 def _compare(folders, root, say):
     "Table and picture of all runs."
     runs = [load_run(f) for f in folders]
     with atomic_write(root/'comparison.md', 'w') as f: f.write(comparison(runs))
-    with atomic_write(root/'comparison.png') as f: plot_comparison(runs).savefig(f, dpi=150, format='png')
+    with atomic_write(root/'comparison.png') as f:
+        plot_comparison(runs).savefig(f, dpi=150, format='png')
     say(f'\n{comparison(runs)}\ncompared in {root}/comparison.png and comparison.md')
 
+# %% ../nbs/04_train.ipynb #b008b192
+def run_experiment(
+    args:Args,              # from `parse_args`
+    progress:bool=True,     # show progress lines
+    say=print               # told what is happening
+)->bool:                    # False if it was stopped half way
+    "Run all runs of an experiment, then compare them."
+    is_main = os.environ.get('RANK', '0') == '0'        # one of several processes speaks
+    if not is_main: say = lambda what: None
+    _check_runs(args, is_main)
+    root, folders = args.output_dir/args.name, _folders(args)
+    all_runs = root/'config.json'
+    jobs = [Job.prepare(cfg, folder, say) for cfg, folder in zip(args.runs, folders)]
+    # for --resume --name, and to run it again
+    if len(jobs) > 1 and is_main and not (args.resume and all_runs.exists()):
+        dump_json(all_runs, dict(runs=[asdict(cfg) for cfg in args.runs]))
+    for job in jobs:
+        say(_headline(job))
+        summary = train(job, args.resume, progress)
+        if summary is None:
+            say('stopped; go on with the same command and --resume')
+            return False
+        if is_main: say(_result(job, summary))
+    if len(jobs) > 1 and is_main: _compare(folders, root, say)
+    return True
+
+# %% ../nbs/04_train.ipynb #af791d8a
+def _message(e, place='--output-dir or --data-dir'):
+    "What went wrong, and the remedy; nothing for a defect of this program."
+    if isinstance(e, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(e):
+        return ('the device has too little memory: choose a smaller --batch-size or model, '
+                'or take the batch in parts with --accumulate')
+    if isinstance(e, FileNotFoundError):
+        return f'{e}: was it there before? Bring it back, or begin again'
+    if isinstance(e, OSError):
+        return f'{e}: ' + ('free some space' if e.errno == errno.ENOSPC
+                           else f'choose another {place}')
+    return str(e) if isinstance(e, InputError) else ''
+
 # %% ../nbs/04_train.ipynb #7c2649c5
+def _mend_streams():
+    "See to it that no run is stopped by what we print."
+    for name in ('stdout', 'stderr'):               # closed, as a daemon's may be
+        if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))
+    for stream in (sys.stdout, sys.stderr):         # for what a terminal cannot show
+        with contextlib.suppress(AttributeError): stream.reconfigure(errors='replace')
+
+# %% ../nbs/04_train.ipynb #272b59cb
 def main(
     argv:list[str]|None=None    # default: the arguments of the process
 )->int:                         # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
     "The command line."
-    for name in ('stdout', 'stderr'):                   # closed, as a daemon's may be
-        if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))
-    for stream in (sys.stdout, sys.stderr):             # what a terminal cannot show should not stop a run
-        with contextlib.suppress(AttributeError): stream.reconfigure(errors='replace')
+    _mend_streams()
     try:
         args = parse_args(argv)
         if not args.benchmark: return 0 if run_experiment(args) else 130
-        if int(os.environ.get('WORLD_SIZE', 1)) > 1: raise InputError('a benchmark starts its own processes: leave torchrun out')
+        if int(os.environ.get('WORLD_SIZE', 1)) > 1:
+            raise InputError('a benchmark starts its own processes: leave torchrun out')
         from owt_transformer.benchmark import run_benchmark
-        for cfg, folder in zip(args.runs, _folders(args)): run_benchmark(cfg, folder, args.compare, args.profile)
+        for cfg, folder in zip(args.runs, _folders(args)):
+            run_benchmark(cfg, folder, args.compare, args.profile)
         return 0
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())          # for what Python still wants to say there
-        print('stopped, since nobody reads the output any more; go on with the same command and --resume', file=sys.stderr); return 130
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still says
+        print('stopped, since nobody reads the output any more; '
+              'go on with the same command and --resume', file=sys.stderr)
+        return 130
     except (InputError, OSError, MemoryError, RuntimeError) as e:
         if not (message := _message(e)): raise
-        if os.environ.get('RANK', '0') == '0' or not isinstance(e, InputError): print(f'error: {message}', file=sys.stderr)     # one says it for all
+        if os.environ.get('RANK', '0') == '0' or not isinstance(e, InputError):     # one for all
+            print(f'error: {message}', file=sys.stderr)
         return 2
     except KeyboardInterrupt: print('\ninterrupted', file=sys.stderr); return 130
     finally:
         if dist.is_initialized():
-            gc.collect()                                # nothing may hold on to the group any more
+            gc.collect()                            # nothing may hold on to the group any more
             dist.destroy_process_group()
-
-def _message(e, place='--output-dir or --data-dir'):
-    "What went wrong, and the remedy; nothing for a defect of this program."
-    if isinstance(e, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(e):
-        return 'the device has too little memory: choose a smaller --batch-size or model, or take the batch in parts with --accumulate'
-    if isinstance(e, FileNotFoundError): return f'{e}: was it there before? Bring it back, or begin again'
-    if isinstance(e, OSError): return f'{e}: ' + ('free some space' if e.errno == errno.ENOSPC else f'choose another {place}')
-    return str(e) if isinstance(e, InputError) else ''
 
 # %% ../nbs/04_train.ipynb #ef7f0bd5
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())
