@@ -69,6 +69,10 @@ overflowing = """() => {
     return page.scrollWidth > innerWidth || wide.length ? [page.scrollWidth, wide.slice(0, 3).map(name).join(', ')] : null
 }"""
 
+cut_off = """() => [...document.querySelectorAll('main .sourceCode pre, main pre.sourceCode')]
+    .filter(e => !e.closest('.cell-output') && e.scrollWidth > e.clientWidth + 1)
+    .map(e => e.innerText.split('\\n').reduce((a, b) => a.length > b.length ? a : b))"""
+
 same = """() => [...document.querySelectorAll('pre code')].slice(10).forEach(e => e.classList.add('more-of-the-same'))"""
 
 class Visit:
@@ -161,6 +165,7 @@ def check_layout(report, visits):
     for width in sizes:
         wide = [(v, got) for v in visits if v.width == width and (got := v.page.evaluate(overflowing))]
         report.add(f'no page scrolls sideways at {width} px', [(v.name, got[1] or f'page is {got[0]} px wide', 'should fit, or lie in a box that scrolls') for v, got in wide])
+    report.add('code fits its box at 1280 px', [(v.name, line, f'{len(line)} characters are cut off: 100 fit') for v in visits if v.width == 1280 for line in v.page.evaluate(cut_off)])
 
 def check_access(report, visits, renderer):
     "axe finds nothing serious, but for what is known of the renderer; the dark theme is looked at on the telephone"

@@ -8,7 +8,7 @@ __all__ = ['CORPORA', 'split_documents', 'write_documents', 'iter_documents', 'h
            'sample_offset', 'sample_offsets', 'TokenData', 'token_bytes']
 
 # %% ../nbs/01_data.ipynb #6d1db66e
-import contextlib, hashlib, json, math
+import hashlib, json, math
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path

@@ -27,8 +27,8 @@ from .model import (ModelConfig, Transformer, flops_ledger, generate,
 from .optim import bits_per_byte, make_optimizer, perplexity
 from .report import (append_metrics, comparison, load_run, plot_comparison,
                                     plot_run, write_metrics)
-from .step import (PlainStep, Setup, Step, device_name, environment, main_first,
-                                  pick_device)
+from .step import (PlainStep, Setup, Step, described, device_name, environment,
+                                  main_first, pick_device)
 from .tokenizer import END_OF_TEXT, Tokenizer
 
 # %% ../nbs/04_train.ipynb #fa196673
@@ -612,8 +612,7 @@ def _check_runs(args, is_main):
 def _headline(job):
     c = job.cfg
     return (f"\n{c.name}: {sum(parameter_ledger(c.model).values()):,} parameters, "
-            f"{c.tokens:,} tokens of {c.train_text or c.corpus}, {device_name(job.setup.device)}, "
-            f"{'bfloat16' if job.setup.bf16 else 'float32'}")
+            f"{c.tokens:,} tokens of {c.train_text or c.corpus}, {described(job.setup)}")
 
 def _result(job, s):
     best = f"the best within {s['steps']:,} steps, " if job.cfg.patience else ''
