@@ -44,13 +44,15 @@ class Grammar:
 # %% ../nbs/01a_synthetic.ipynb #12bbeda6
 @patch
 def _check(self:Grammar):
-    for symbol, options in self.rules.items():
+    "Whatever a template names is there."
+    for options in self.rules.values():
         for _, template, parts in options:
             for name, var in (p for p in parts if not isinstance(p, str)):
                 needed = [f'{name}:{t}' for _,t,_ in self.rules.get(var, [])] if var else [name]
                 missing = [n for n in needed if n not in self.rules]
-                if missing or (var and var not in self.bind):
-                    raise ValueError(f'{template!r} needs the rule {(missing or [var])[0]!r}')
+                if missing: raise ValueError(f'{template!r} needs the rule {missing[0]!r}')
+                if var and var not in self.bind:
+                    raise ValueError(f'{template!r} depends on {var!r}: name it in bind')
     self._check_bound()
 
 # %% ../nbs/01a_synthetic.ipynb #97b60ab5
