@@ -12,6 +12,7 @@ __all__ = ['SIZE', 'LINE', 'MARKERS', 'THICK', 'GAP', 'STYLE', 'SCRIPT', 'short'
 import math, re, unicodedata
 from dataclasses import dataclass, field
 from html import escape
+from fastcore.basics import patch
 
 # %% ../nbs/05d_charts.ipynb #dbae0ade
 from .files import InputError
@@ -22,6 +23,7 @@ def _power(mantissa:str, exponent:int)->str:
     power = '10' + str(exponent).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))
     return power if float(mantissa) == 1 else f'{mantissa}×{power}'.replace('-', '−')
 
+# %% ../nbs/05d_charts.ipynb #2e8811a0
 def short(
     v:float,
     digits:int=3,       # significant
@@ -33,18 +35,22 @@ def short(
     exponent = int(exponent)
     trim = lambda s: s.rstrip('0').rstrip('.') if strip and '.' in s else s
     if not -5 < exponent < 15: return _power(trim(mantissa), exponent)
-    group = max(exponent//3, 0)                                     # thousands, millions, …
+    group = max(exponent//3, 0)                         # thousands, millions, …
     places = max(digits - 1 - exponent + 3*group, 0)
-    return (trim(f'{float(f"{mantissa}e{exponent}")/1000**group:.{places}f}') + ' kMGT'[group].strip()).replace('-', '−')
+    return (trim(f'{float(f"{mantissa}e{exponent}")/1000**group:.{places}f}')
+            + ' kMGT'[group].strip()).replace('-', '−')
 
 # %% ../nbs/05d_charts.ipynb #e5b9fa47
 def alike(values:list[float])->list[str]:
     "Labels for values of one chart."
     top = max(map(abs, values))
-    if 1000 <= top < 10_000 and all(abs(v) >= 1 or not v for v in values): return [f'{v:,.0f}'.replace('-', '−') for v in values]
-    if not .001 <= top < 1000 or all(v == round(v) for v in values): return [short(v) for v in values]
+    if 1000 <= top < 10_000 and all(abs(v) >= 1 or not v for v in values):
+        return [f'{v:,.0f}'.replace('-', '−') for v in values]
+    if not .001 <= top < 1000 or all(v == round(v) for v in values):
+        return [short(v) for v in values]
     places = max(2 - math.floor(math.log10(top)), 0)
-    return [(f'{v:.{places}f}' if round(v, places) or not v else short(v, 1)).replace('-', '−') for v in values]
+    return [(f'{v:.{places}f}' if round(v, places) or not v else short(v, 1)).replace('-', '−')
+            for v in values]
 
 # %% ../nbs/05d_charts.ipynb #44851d62
 def exact(v:float)->str:
@@ -66,11 +72,16 @@ class Axis:
 
     def __call__(self, v:float)->float:
         f = math.log if self.log else float
-        return self.start + (f(v) - f(self.low))/(f(self.high) - f(self.low))*(self.end - self.start)
+        return (self.start
+                + (f(v) - f(self.low))/(f(self.high) - f(self.low))*(self.end - self.start))
 
-    def inverse(self, pixel:float)->float:
-        part = (pixel - self.start)/(self.end - self.start)
-        return self.low*(self.high/self.low)**part if self.log else self.low + part*(self.high - self.low)
+# %% ../nbs/05d_charts.ipynb #928c3673
+@patch
+def inverse(self:Axis, pixel:float)->float:
+    "The number at a pixel."
+    part = (pixel - self.start)/(self.end - self.start)
+    return (self.low*(self.high/self.low)**part if self.log
+            else self.low + part*(self.high - self.low))
 
 # %% ../nbs/05d_charts.ipynb #f9d7f6a1
 def ticks(
@@ -81,7 +92,8 @@ def ticks(
 )->list[float]:
     "Round numbers between two others: steps of 1, 2 or 5, or powers of ten."
     if log:
-        decades = [10.**e for e in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+        decades = [10.**e for e in range(math.floor(math.log10(low)),
+                                         math.ceil(math.log10(high)) + 1)]
         for marks in decades, [d*k for d in decades for k in (1, 2, 5)]:
             inside = [v for v in marks if low <= v <= high]
             if len(inside) > 2: return inside[::math.ceil(len(inside)/n)]
@@ -95,7 +107,7 @@ def value_range(
     log:bool=False,
     zero:bool=False     # must zero be on the axis?
 )->tuple[float,float]:
-    "From the least to the greatest value, with a little air; a zero at the end of an axis gets none."
+    "From the least to the greatest value, with a little air, but none beyond a zero at the end."
     low, high = min(values), max(values)
     if log:
         air = (high/low)**.04 if high > low else 2
@@ -112,9 +124,11 @@ def text_width(text:str)->float:
     "Pixels that a line takes at most in the usual sans-serif typefaces."
     def em(c):
         if c in 'mMW@%—…' or unicodedata.east_asian_width(c) in 'WF': return 1.01
-        return .42 if c in " .,:;'|!()[]/fiIjlrt" else .6 if c in 'ckszvxy' else .84 if c in '×÷±+−=<>~w' else .79 if c.isupper() else .65
+        return (.42 if c in " .,:;'|!()[]/fiIjlrt" else .6 if c in 'ckszvxy'
+                else .84 if c in '×÷±+−=<>~w' else .79 if c.isupper() else .65)
     return SIZE*sum(map(em, text))
 
+# %% ../nbs/05d_charts.ipynb #10055c02
 def wrap(
     text:str,
     width:float         # pixels
@@ -136,39 +150,54 @@ def push_apart(
     bottom:float            # at least the sum of all heights below `top`
 )->list[float]:             # centres, in the order of `wanted`
     "The nearest places where intervals neither overlap nor leave top … bottom."
-    blocks, used, out = [], 0, [0.]*len(wanted)                     # a block: [sum of wishes, its members (index, offset)]
+    # a block: [sum of wishes, its members (index, offset)]
+    blocks, used, out = [], 0, [0.]*len(wanted)
     for i in sorted(range(len(wanted)), key=wanted.__getitem__):
         blocks.append([wanted[i] - used - heights[i]/2, [(i, used + heights[i]/2)]])
         used += heights[i]
-        while len(blocks) > 1 and blocks[-2][0]/len(blocks[-2][1]) > blocks[-1][0]/len(blocks[-1][1]):
+        while (len(blocks) > 1
+               and blocks[-2][0]/len(blocks[-2][1]) > blocks[-1][0]/len(blocks[-1][1])):
             total, members = blocks.pop()
             blocks[-1] = [blocks[-1][0] + total, blocks[-1][1] + members]
     for total, members in blocks:
-        for i, offset in members: out[i] = min(max(total/len(members), top), bottom - used) + offset
+        for i, offset in members:
+            out[i] = min(max(total/len(members), top), bottom - used) + offset
     return out
 
 # %% ../nbs/05d_charts.ipynb #0ec602c6
 def _numbers(what:str, values, n:int=None)->list[float]:
     "Plain finite numbers, `n` of them."
     out = [float(v) for v in values]
-    if not out: raise InputError(f'{what} is empty: a chart needs at least one point, so leave this series out')
-    if n not in (None, len(out)): raise InputError(f'{what} has {len(out)} values for {n} points: give one for each')
+    if not out:
+        raise InputError(f'{what} is empty: a chart needs at least one point, '
+                         'so leave this series out')
+    if n not in (None, len(out)):
+        raise InputError(f'{what} has {len(out)} values for {n} points: give one for each')
     bad = next((v for v in out if not math.isfinite(v)), None)
-    if bad is not None: raise InputError(f'{what} holds {bad}: only finite numbers can be drawn, so leave such points out')
+    if bad is not None:
+        raise InputError(f'{what} holds {bad}: only finite numbers can be drawn, '
+                         'so leave such points out')
     return out
 
+# %% ../nbs/05d_charts.ipynb #b1a2f81f
 def _interval(what:str, low, high, n:int):
     "Both ends of an uncertainty, or neither."
-    if (low is None) != (high is None): raise InputError(f'{what} has only one of low and high: an interval needs both, so give both or neither')
+    if (low is None) != (high is None):
+        raise InputError(f'{what} has only one of low and high: an interval needs both, '
+                         'so give both or neither')
     if low is None: return None, None
     low, high = _numbers(f'low of {what}', low, n), _numbers(f'high of {what}', high, n)
     for a, b in zip(low, high):
-        if a > b: raise InputError(f'{what} has an interval from {a} to {b}: low may not be above high, so exchange them')
+        if a > b:
+            raise InputError(f'{what} has an interval from {a} to {b}: '
+                             'low may not be above high, so exchange them')
     return low, high
 
+# %% ../nbs/05d_charts.ipynb #9a17c54b
 def _color(what:str, color:str)->str:
     if re.fullmatch(r'#([0-9a-fA-F]{3}){1,2}|[a-zA-Z]+', str(color)): return str(color)
-    raise InputError(f'{what} has the color {color!r}: write it as #0072B2 or as a name such as teal')
+    raise InputError(f'{what} has the color {color!r}: '
+                     'write it as #0072B2 or as a name such as teal')
 
 # %% ../nbs/05d_charts.ipynb #d822e3af
 @dataclass
@@ -188,16 +217,19 @@ class Series:
         self.low, self.high = _interval(repr(self.name), self.low, self.high, len(self.x))
         _color(repr(self.name), self.color)
         if not re.fullmatch(r'[\d. ]*', self.dash):
-            raise InputError(f"{self.name!r} has the dash {self.dash!r}: write lengths in pixels, such as '6 3'")
+            raise InputError(f"{self.name!r} has the dash {self.dash!r}: "
+                             "write lengths in pixels, such as '6 3'")
         for a, b in zip(self.x, self.x[1:]):
             if a >= b:
-                raise InputError(f'x of {self.name!r} goes from {a} to {b}: a curve goes from left to right, so sort its points and merge equal ones')
+                raise InputError(f'x of {self.name!r} goes from {a} to {b}: a curve goes from '
+                                 'left to right, so sort its points and merge equal ones')
 
 # %% ../nbs/05d_charts.ipynb #937f44b7
 class Chart:
     "What both kinds of charts have in common."
     def _repr_html_(self)->str: return chart_html(self)
 
+# %% ../nbs/05d_charts.ipynb #43f8e47b
 @dataclass
 class LineChart(Chart):
     "Curves over a common axis."
@@ -212,17 +244,29 @@ class LineChart(Chart):
     lines:dict[str,float]=field(default_factory=dict)   # dotted horizontal lines: label -> value
 
     def __post_init__(self):
-        if not self.series: raise InputError(f'{self.title!r} has no series: a chart needs at least one, so give one or leave the chart out')
+        if not self.series:
+            raise InputError(f'{self.title!r} has no series: a chart needs at least one, '
+                             'so give one or leave the chart out')
         _numbers('lines', [0, *self.lines.values()])
-        for log, name, values in (self.log_x, 'horizontal', self.xs()), (self.log_y, 'vertical', self.ys()):
+        for log, name, values in ((self.log_x, 'horizontal', self.xs()),
+                                  (self.log_y, 'vertical', self.ys())):
             if log and min(values) <= 0:
-                raise InputError(f'{min(values)} on the {name} axis of {self.title!r}: a logarithm needs values above zero, '
+                raise InputError(f'{min(values)} on the {name} axis of {self.title!r}: a logarithm '
+                                 'needs values above zero, '
                                  'so leave such points out or use a linear axis')
 
-    def xs(self)->list[float]: return [v for s in self.series for v in s.x]
+# %% ../nbs/05d_charts.ipynb #c7928836
+@patch
+def xs(self:LineChart)->list[float]:
+    "All numbers that the horizontal axis must hold."
+    return [v for s in self.series for v in s.x]
 
-    def ys(self)->list[float]:
-        return [v for s in self.series for part in (s.y, s.low or [], s.high or []) for v in part] + [float(v) for v in self.lines.values()]
+# %% ../nbs/05d_charts.ipynb #b65ed01c
+@patch
+def ys(self:LineChart)->list[float]:
+    "All numbers that the vertical axis must hold: values, edges of bands, dotted lines."
+    return ([v for s in self.series for part in (s.y, s.low or [], s.high or []) for v in part]
+            + [float(v) for v in self.lines.values()])
 
 # %% ../nbs/05d_charts.ipynb #41035eb3
 @dataclass
@@ -234,6 +278,7 @@ class Bars:
     low:list[float]=None    # lower end of the error bar
     high:list[float]=None
 
+# %% ../nbs/05d_charts.ipynb #68b493e0
 @dataclass
 class BarChart(Chart):
     "Grouped horizontal bars."
@@ -245,9 +290,11 @@ class BarChart(Chart):
 
     def __post_init__(self):
         if not self.categories or not self.series:
-            raise InputError(f'{self.title!r} has {len(self.categories)} categories and {len(self.series)} series: '
-                                                                    'a chart needs at least one of each, so give them or leave the chart out')
-        self.series, n = [s if isinstance(s, Bars) else Bars(*s) for s in self.series], len(self.categories)
+            raise InputError(f'{self.title!r} has {len(self.categories)} categories '
+                             f'and {len(self.series)} series: a chart needs at least one of each, '
+                             'so give them or leave the chart out')
+        self.series, n = ([s if isinstance(s, Bars) else Bars(*s) for s in self.series],
+                          len(self.categories))
         for s in self.series:
             s.y = _numbers(f'{s.name!r}', s.y, n)
             s.low, s.high = _interval(repr(s.name), s.low, s.high, n)
@@ -256,17 +303,21 @@ class BarChart(Chart):
 # %% ../nbs/05d_charts.ipynb #f6560785
 def _px(v:float)->str: return f'{v:.1f}'.removesuffix('.0')
 
+def _points(xs, ys)->str: return ' '.join(f'{_px(x)},{_px(y)}' for x, y in zip(xs, ys))
+
+# %% ../nbs/05d_charts.ipynb #98aff5c7
 def _text(x:float, y:float, lines:list[str], anchor:str='start')->str:
     "Lines of text, centred at the height y."
     first = y - LINE*(len(lines) - 1)/2 + .35*SIZE
     at = '' if anchor == 'start' else f' text-anchor="{anchor}"'
-    return ''.join(f'<text x="{_px(x)}" y="{_px(first + LINE*i)}"{at}>{escape(t)}</text>' for i, t in enumerate(lines))
+    return ''.join(f'<text x="{_px(x)}" y="{_px(first + LINE*i)}"{at}>{escape(t)}</text>'
+                   for i, t in enumerate(lines))
 
-def _points(xs, ys)->str: return ' '.join(f'{_px(x)},{_px(y)}' for x, y in zip(xs, ys))
-
+# %% ../nbs/05d_charts.ipynb #72226a98
 def _svg(name:str, width:float, height:float, box:tuple, label:str, parts:list[str])->str:
     "A picture; `box` is what the script needs to draw its cross-hair."
-    return (f'<svg class="{name}" viewBox="0 0 {_px(width)} {_px(height)}" data-box="{" ".join(map(_px, box))}" role="img" aria-label="{escape(label)}">'
+    return (f'<svg class="{name}" viewBox="0 0 {_px(width)} {_px(height)}" '
+            f'data-box="{" ".join(map(_px, box))}" role="img" aria-label="{escape(label)}">'
             + ''.join(parts) + '</svg>')
 
 # %% ../nbs/05d_charts.ipynb #f5a6fea4
@@ -274,12 +325,15 @@ def summary(chart:Chart)->str:
     "Title, and what there is to see, in a sentence."
     if isinstance(chart, LineChart):
         what = f'Line chart of {chart.ylabel} by {chart.xlabel}'
-        said = [f'{s.name} from {short(s.y[0])} at {short(s.x[0])} to {short(s.y[-1])} at {short(s.x[-1])}' for s in chart.series]
+        said = [f'{s.name} from {short(s.y[0])} at {short(s.x[0])} '
+                f'to {short(s.y[-1])} at {short(s.x[-1])}' for s in chart.series]
         said += [f'dotted line at {short(v)}: {name}' for name, v in chart.lines.items()]
     else:
         what = f'Bar chart of {chart.ylabel}'
-        extremes = [(s, min(zip(s.y, chart.categories)), max(zip(s.y, chart.categories))) for s in chart.series]
-        said = [f'{s.name} from {short(low)} ({a}) to {short(high)} ({b})' for s, (low, a), (high, b) in extremes]
+        extremes = [(s, min(zip(s.y, chart.categories)), max(zip(s.y, chart.categories)))
+                    for s in chart.series]
+        said = [f'{s.name} from {short(low)} ({a}) to {short(high)} ({b})'
+                for s, (low, a), (high, b) in extremes]
     return f'{chart.title}. {what}: {"; ".join(said)}.'
 
 # %% ../nbs/05d_charts.ipynb #e14c3fc9
@@ -294,58 +348,85 @@ class Frame:
     places:list[float]          # the heights of the labels
     height:float                # of the whole picture
 
+# %% ../nbs/05d_charts.ipynb #b6d00afd
 def line_frame(chart:LineChart, width:float)->Frame:
     "Lay out a line chart."
     ends = [(s.name, s.y[-1]) for s in chart.series] + list(chart.lines.items())
-    labels = [f'{name} {value}' for (name, _), value in zip(ends, alike([v for _, v in ends]))]
+    xs, values = chart.xs(), [v for _, v in ends]
+    labels = [f'{name} {value}' for (name, _), value in zip(ends, alike(values))]
     room = min(max(map(text_width, labels)), .33*width)
     labels = [wrap(label, room) for label in labels]
-    (x0, x1), (y0, y1) = value_range(chart.xs(), chart.log_x, 0 <= min(chart.xs()) < .3*max(chart.xs())), value_range(chart.ys(), chart.log_y, chart.zero)
-    head, foot, heights = wrap(chart.ylabel, width), wrap(chart.xlabel, width), [LINE*len(label) + 2 for label in labels]
-    left = max(text_width(short(v, strip=True)) for v in ticks(y0, y1, chart.log_y, 6)) + 8
+    heights = [LINE*len(label) + 2 for label in labels]
+    head, foot = wrap(chart.ylabel, width), wrap(chart.xlabel, width)
     top, tall = LINE*len(head) + 14, max(250 if width > 500 else 230, sum(heights))
-    x, y = Axis(x0, x1, left, width - room - 20, chart.log_x), Axis(y0, y1, top + tall, top, chart.log_y)
-    return Frame(x, y, head, foot, labels, push_apart([y(v) for _, v in ends], heights, top, top + tall), top + tall + 30 + LINE*len(foot))
+    x0, x1 = value_range(xs, chart.log_x, zero=0 <= min(xs) < .3*max(xs))
+    y0, y1 = value_range(chart.ys(), chart.log_y, chart.zero)
+    left = max(text_width(short(v, strip=True)) for v in ticks(y0, y1, chart.log_y, 6)) + 8
+    x = Axis(x0, x1, left, width - room - 20, chart.log_x)
+    y = Axis(y0, y1, top + tall, top, chart.log_y)
+    places = push_apart([y(v) for v in values], heights, top, top + tall)
+    return Frame(x, y, head, foot, labels, places, top + tall + 30 + LINE*len(foot))
 
 # %% ../nbs/05d_charts.ipynb #d353f6c2
 def _axes(chart:LineChart, frame:Frame)->str:
     x, y = frame.x, frame.y
-    across, up = ticks(x.low, x.high, x.log, max(2, int((x.end - x.start)/75))), ticks(y.low, y.high, y.log, 6)
-    marks = ''.join
-    return ('<path class="grid" d="' + marks(f'M{_px(x.start)} {_px(y(v))}H{_px(x.end)}' for v in up) + '"/>'
-        f'<path class="axis" d="M{_px(x.start)} {_px(y.start)}H{_px(x.end)}' + marks(f'M{_px(x(v))} {_px(y.start)}v5' for v in across) + '"/><g class="t">'
-        + marks(_text(x.start - 8, y(v), [short(v, strip=True)], 'end') for v in up)
-        + marks(_text(x(v), y.start + 16, [short(v, strip=True)], 'middle') for v in across)
-        + _text(0, LINE*len(frame.head)/2, frame.head) + _text(x.end, y.start + 26 + LINE*len(frame.foot)/2, frame.foot, 'end') + '</g>')
+    across = ticks(x.low, x.high, x.log, max(2, int((x.end - x.start)/75)))
+    up = ticks(y.low, y.high, y.log, 6)
+    grid = ''.join(f'M{_px(x.start)} {_px(y(v))}H{_px(x.end)}' for v in up)
+    marks = ''.join(f'M{_px(x(v))} {_px(y.start)}v5' for v in across)
+    texts = [_text(x.start - 8, y(v), [short(v, strip=True)], 'end') for v in up]
+    texts += [_text(x(v), y.start + 16, [short(v, strip=True)], 'middle') for v in across]
+    texts += [_text(0, LINE*len(frame.head)/2, frame.head),
+              _text(x.end, y.start + 26 + LINE*len(frame.foot)/2, frame.foot, 'end')]
+    return (f'<path class="grid" d="{grid}"/><path class="axis" '
+            f'd="M{_px(x.start)} {_px(y.start)}H{_px(x.end)}{marks}"/>'
+            f'<g class="t">{"".join(texts)}</g>')
 
 # %% ../nbs/05d_charts.ipynb #ccae4795
-MARKERS = ['h0', 'm-3-3h6v6h-6z', 'm0-4.4l4.2 7.4h-8.4z', 'm0-4.6l4.6 4.6-4.6 4.6-4.6-4.6z', 'm0 4.4l4.2-7.4h-8.4z',
-           'm-3.2-3.2l6.4 6.4m0-6.4l-6.4 6.4']      # disc (a round pen put down once), square, triangles, diamond, cross
+MARKERS = ['h0',                                    # disc: a round pen, put down once
+           'm-3-3h6v6h-6z',                         # square
+           'm0-4.4l4.2 7.4h-8.4z',                  # triangle
+           'm0-4.6l4.6 4.6-4.6 4.6-4.6-4.6z',       # diamond
+           'm0 4.4l4.2-7.4h-8.4z',                  # triangle on its tip
+           'm-3.2-3.2l6.4 6.4m0-6.4l-6.4 6.4']      # cross
 
+# %% ../nbs/05d_charts.ipynb #ac56e281
 def _leader(frame:Frame, x:float, y:float, place:float)->str:
     "A thin line from the end of a curve to its label, where that is not close by."
-    return f'<path class="lead" d="M{_px(x)} {_px(y)}L{_px(frame.x.end + 12)} {_px(place)}"/>' if abs(y - place) > 4 or frame.x.end - x > 50 else ''
+    return (f'<path class="lead" d="M{_px(x)} {_px(y)}L{_px(frame.x.end + 12)} {_px(place)}"/>'
+            if abs(y - place) > 4 or frame.x.end - x > 50 else '')
 
+# %% ../nbs/05d_charts.ipynb #0449817a
 def _curve(s:Series, i:int, frame:Frame)->str:
-    xs, ys, every = [*map(frame.x, s.x)], [*map(frame.y, s.y)], math.ceil(len(s.x)*20/(frame.x.end - frame.x.start))
+    xs, ys = [*map(frame.x, s.x)], [*map(frame.y, s.y)]
+    every = math.ceil(len(s.x)*20/(frame.x.end - frame.x.start))
     dots = ''.join(f'M{_px(x)} {_px(y)}{MARKERS[i % 6]}' for x, y in list(zip(xs, ys))[::-every])
-    band = f'<path class="band" d="M{_points(xs + xs[::-1], [*map(frame.y, s.high)] + [*map(frame.y, s.low[::-1])])}z"/>' if s.low else ''
-    dash = f' stroke-dasharray="{s.dash}"' if s.dash else ''
-    label = _leader(frame, xs[-1] + 6, ys[-1], frame.places[i]) + _text(frame.x.end + 15, frame.places[i], frame.labels[i])
-    return f'<g class="s" data-s="{i}" style="--c:{s.color}">{band}<polyline points="{_points(xs, ys)}"{dash}/><path class="m{i % 6}" d="{dots}"/>{label}</g>'
+    band, dash = '', f' stroke-dasharray="{s.dash}"' if s.dash else ''
+    if s.low:
+        edges = [*map(frame.y, s.high), *map(frame.y, s.low[::-1])]
+        band = f'<path class="band" d="M{_points(xs + xs[::-1], edges)}z"/>'
+    label = (_leader(frame, xs[-1] + 6, ys[-1], frame.places[i])
+             + _text(frame.x.end + 15, frame.places[i], frame.labels[i]))
+    return (f'<g class="s" data-s="{i}" style="--c:{s.color}">{band}'
+            f'<polyline points="{_points(xs, ys)}"{dash}/><path class="m{i % 6}" d="{dots}"/>'
+            f'{label}</g>')
 
+# %% ../nbs/05d_charts.ipynb #1dde9bf9
 def line_svg(chart:LineChart, width:float)->str:
     "A line chart as a picture."
     frame, n = line_frame(chart, width), len(chart.series)
     def dotted(v, place, label):
-        return (f'<path class="dotted" d="M{_px(frame.x.start)} {_px(frame.y(v))}H{_px(frame.x.end)}"/>'
-                + _leader(frame, frame.x.end, frame.y(v), place) + _text(frame.x.end + 15, place, label))
-    parts = [_axes(chart, frame), *map(dotted, chart.lines.values(), frame.places[n:], frame.labels[n:]), *(_curve(s, i, frame) for i, s in enumerate(chart.series))]
-    return _svg('wide' if width > 500 else 'narrow', width, frame.height, (frame.y.end, frame.y.start), summary(chart), parts)
+        return (f'<path class="dotted" '
+                f'd="M{_px(frame.x.start)} {_px(frame.y(v))}H{_px(frame.x.end)}"/>'
+                + _leader(frame, frame.x.end, frame.y(v), place)
+                + _text(frame.x.end + 15, place, label))
+    parts = [_axes(chart, frame),
+             *map(dotted, chart.lines.values(), frame.places[n:], frame.labels[n:]),
+             *(_curve(s, i, frame) for i, s in enumerate(chart.series))]
+    return _svg('wide' if width > 500 else 'narrow', width, frame.height,
+                (frame.y.end, frame.y.start), summary(chart), parts)
 
 # %% ../nbs/05d_charts.ipynb #34799714
-THICK, GAP = 15, 14             # pixels: a bar, and between two groups
-
 @dataclass
 class Rows:
     "Where a bar chart's parts go."
@@ -356,6 +437,9 @@ class Rows:
     middles:list[float]         # heights of the categories
     height:float                # of the whole picture
 
+# %% ../nbs/05d_charts.ipynb #0c0b8195
+THICK, GAP = 15, 14             # pixels: a bar, and between two groups
+
 def bar_rows(chart:BarChart, width:float)->Rows:
     "Lay out a bar chart."
     room = min(max(map(text_width, chart.categories)), .36*width)
@@ -365,9 +449,11 @@ def bar_rows(chart:BarChart, width:float)->Rows:
     ends = [v for s in chart.series for part in (s.y, s.low or [], s.high or []) for v in part]
     value = max(map(text_width, alike([v for s in chart.series for v in s.y]))) + 8
     low, high = min(0., *ends, 0.), max(0., *ends, 0.)
-    x = Axis(low, high if high > low else 1., room + 12 + value*(low < 0), width - value*(high > 0 or low == high))
+    x = Axis(low, high if high > low else 1., room + 12 + value*(low < 0),
+             width - value*(high > 0 or low == high))
     return Rows(x, head, names, room, middles, LINE*len(head) + 8 + sum(tall))
 
+# %% ../nbs/05d_charts.ipynb #3da8d9e7
 def _middle(rows:Rows, i:int, k:int, n:int)->float:
     "The height of the bar of category `i` and series `k` of `n`."
     return rows.middles[i] + (THICK + 2)*(k - (n - 1)/2)
@@ -376,39 +462,54 @@ def _middle(rows:Rows, i:int, k:int, n:int)->float:
 def _bars(s:Bars, k:int, rows:Rows, n:int, labels:list[str])->str:
     zero, middles = rows.x(0), [_middle(rows, i, k, n) for i in range(len(s.y))]
     ends = [rows.x(v) for v in s.y]
-    bars = ''.join(f'M{_px(zero)} {_px(m - THICK/2)}H{_px(e)}v{THICK}H{_px(zero)}z' for e, m in zip(ends, middles))
+    bars = ''.join(f'M{_px(zero)} {_px(m - THICK/2)}H{_px(e)}v{THICK}H{_px(zero)}z'
+                   for e, m in zip(ends, middles))
     low, high = ([*map(rows.x, s.low)], [*map(rows.x, s.high)]) if s.low else (ends, ends)
-    whiskers = ''.join(f'M{_px(a)} {_px(m)}H{_px(b)}M{_px(a)} {_px(m - 3)}v6M{_px(b)} {_px(m - 3)}v6' for a, b, m in zip(low, high, middles)) if s.low else ''
-    values = ''.join(_text(min(a, e) - 6 if v < 0 else max(b, e) + 6, m, [label], 'end' if v < 0 else 'start')
+    whiskers = ''.join(f'M{_px(a)} {_px(m)}H{_px(b)}'
+                       f'M{_px(a)} {_px(m - 3)}v6M{_px(b)} {_px(m - 3)}v6'
+                       for a, b, m in zip(low, high, middles)) if s.low else ''
+    values = ''.join(_text(min(a, e) - 6 if v < 0 else max(b, e) + 6, m, [label],
+                           'end' if v < 0 else 'start')
                      for v, a, b, e, m, label in zip(s.y, low, high, ends, middles, labels))
-    return (f'<g class="s" data-s="{k}" style="--c:{s.color}"><polyline points="{_points(ends, middles)}"/><path class="b{k % 3}" d="{bars}"/>'
+    return (f'<g class="s" data-s="{k}" style="--c:{s.color}">'
+            f'<polyline points="{_points(ends, middles)}"/><path class="b{k % 3}" d="{bars}"/>'
             + (f'<path class="err" d="{whiskers}"/>' if whiskers else '') + f'{values}</g>')
 
+# %% ../nbs/05d_charts.ipynb #25bb63a8
 def bar_svg(chart:BarChart, width:float)->str:
     "A bar chart as a picture."
     rows, n, m = bar_rows(chart, width), len(chart.series), len(chart.categories)
     labels = alike([v for s in chart.series for v in s.y])
     names = ''.join(_text(rows.names_end, y, t, 'end') for y, t in zip(rows.middles, rows.names))
-    axis = f'<path class="axis" d="M{_px(rows.x(0))} {_px(LINE*len(rows.head) + 8)}V{_px(rows.height)}"/>'
+    axis = (f'<path class="axis" '
+            f'd="M{_px(rows.x(0))} {_px(LINE*len(rows.head) + 8)}V{_px(rows.height)}"/>')
     parts = [f'<g class="t">{_text(0, LINE*len(rows.head)/2, rows.head)}</g>', names,
              *(_bars(s, k, rows, n, labels[k*m:k*m + m]) for k, s in enumerate(chart.series)), axis]
-    return _svg('wide' if width > 500 else 'narrow', width, rows.height, (rows.x(0), THICK/2), summary(chart), parts)
+    return _svg('wide' if width > 500 else 'narrow', width, rows.height,
+                (rows.x(0), THICK/2), summary(chart), parts)
 
 # %% ../nbs/05d_charts.ipynb #800fb6ac
 def _cell(s, j:int)->str:
     "A value, with its interval if there is one."
     return exact(s.y[j]) + (f' ({exact(s.low[j])} to {exact(s.high[j])})' if s.low else '')
 
+# %% ../nbs/05d_charts.ipynb #fb6ee7a7
 def table(chart:Chart)->str:
     "The data of a chart as an HTML table."
     if isinstance(chart, LineChart):
         corner, rows = f'<th scope="col">{escape(chart.xlabel)}</th>', sorted(set(chart.xs()))
         where = [{x: j for j, x in enumerate(s.x)} for s in chart.series]
         named = [(exact(x), [w.get(x) for w in where]) for x in rows]
-    else: corner, named = '<td></td>', [(c, [j]*len(chart.series)) for j, c in enumerate(chart.categories)]
+    else:
+        corner, named = '<td></td>', [(c, [j]*len(chart.series))
+                                      for j, c in enumerate(chart.categories)]
     head = corner + ''.join(f'<th scope="col">{escape(s.name)}</th>' for s in chart.series)
-    body = ''.join(f'<tr><th scope="row">{escape(name)}</th>' + ''.join(f'<td>{"" if j is None else _cell(s, j)}</td>' for s, j in zip(chart.series, js)) + '</tr>' for name, js in named)
-    return (f'<table data-quarto-disable-processing="true"><caption>{escape(chart.title)}: {escape(chart.ylabel)}</caption>'
+    body = ''.join(
+        f'<tr><th scope="row">{escape(name)}</th>'
+        + ''.join(f'<td>{"" if j is None else _cell(s, j)}</td>' for s, j in zip(chart.series, js))
+        + '</tr>' for name, js in named)
+    return (f'<table data-quarto-disable-processing="true">'
+            f'<caption>{escape(chart.title)}: {escape(chart.ylabel)}</caption>'
             f'<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')
 
 # %% ../nbs/05d_charts.ipynb #414f27ff
@@ -417,31 +518,44 @@ _FRAME_CSS = """
 .owt-chart figure{position:relative;display:flex;flex-direction:column;margin:0;text-align:left}
 .owt-chart figcaption{display:contents;color:inherit}
 .owt-chart figcaption b{font-size:1.05rem;font-weight:600;color:inherit}
-.owt-chart figcaption small{order:1;font-size:.8rem;margin-top:.1rem;color:color-mix(in srgb,currentColor 80%,transparent);overflow-wrap:anywhere}
+.owt-chart figcaption small{order:1;font-size:.8rem;margin-top:.1rem;
+  color:color-mix(in srgb,currentColor 80%,transparent);overflow-wrap:anywhere}
 .owt-chart .keys{display:flex;flex-wrap:wrap;gap:0 1rem;margin:.15rem 0 .7rem}
-.owt-chart button{all:unset;display:flex;align-items:center;gap:.4rem;min-height:26px;font-size:.85rem;border-radius:3px;overflow-wrap:anywhere}
+.owt-chart button{all:unset;display:flex;align-items:center;gap:.4rem;min-height:26px;
+  font-size:.85rem;border-radius:3px;overflow-wrap:anywhere}
 .owt-chart button:enabled{cursor:pointer}
 .owt-chart button:enabled:hover{text-decoration:underline}
 .owt-chart button[aria-pressed=false]{text-decoration:line-through}
 .owt-chart button[aria-pressed=false] svg{opacity:.25}
 .owt-chart button svg{flex:none;width:28px;height:12px}
-.owt-chart :is(.plot,button,summary,.box):focus-visible{outline:2px solid currentColor;outline-offset:3px}
-.owt-chart .said{position:absolute;z-index:2;box-sizing:border-box;width:max-content;max-width:min(19rem,100%);padding:.25rem .55rem;border:1px solid;border-radius:3px;font-size:.8rem;font-variant-numeric:tabular-nums;white-space:pre-line;pointer-events:none}
+.owt-chart :is(.plot,button,summary,.box):focus-visible{outline:2px solid currentColor;
+  outline-offset:3px}
+.owt-chart .said{position:absolute;z-index:2;box-sizing:border-box;width:max-content;
+  max-width:min(19rem,100%);padding:.25rem .55rem;border:1px solid;border-radius:3px;
+  font-size:.8rem;font-variant-numeric:tabular-nums;white-space:pre-line;pointer-events:none}
 .owt-chart .said:empty{opacity:0}
 """
 
 # %% ../nbs/05d_charts.ipynb #6360ccd0
 _PICTURE_CSS = """
 .owt-chart .plot{touch-action:pan-y;border-radius:2px}
-.owt-chart .plot svg{display:block;width:100%;height:auto;overflow:visible;font:13px system-ui,"Segoe UI",Roboto,Arial,sans-serif;fill:currentColor}
+.owt-chart .plot svg{display:block;width:100%;height:auto;overflow:visible;
+  font:13px system-ui,"Segoe UI",Roboto,Arial,sans-serif;fill:currentColor}
 .owt-chart .plot .narrow{display:none}
-@container (max-width:539px){.owt-chart .plot .wide{display:none}.owt-chart .plot .narrow{display:block}}
+@container (max-width:539px){
+  .owt-chart .plot .wide{display:none}
+  .owt-chart .plot .narrow{display:block}
+}
 .owt-chart .t{fill-opacity:.8}
 .owt-chart :is(.grid,.axis,.lead,.dotted,.cross,.err){fill:none;stroke:currentColor}
 .owt-chart .grid{stroke-opacity:.13}
 .owt-chart .axis,.owt-chart .lead{stroke-opacity:.5}
 .owt-chart .dotted{stroke-width:1.5px;stroke-dasharray:1.5 4;stroke-linecap:round}
 .owt-chart .cross{stroke-width:1.2px;stroke-opacity:.8;pointer-events:none}
+"""
+
+# %% ../nbs/05d_charts.ipynb #64ced198
+_SERIES_CSS = """
 .owt-chart .s{--k:color-mix(in srgb,var(--c) 88%,currentColor)}
 .owt-chart .s :is(polyline,path){stroke:var(--k)}
 .owt-chart polyline{fill:none;stroke-width:2px;stroke-linejoin:round}
@@ -461,53 +575,71 @@ _TABLE_CSS = """
 .owt-chart details{font-size:.85rem;margin-top:.3rem}
 .owt-chart summary{cursor:pointer;width:fit-content;min-height:24px}
 .owt-chart .box{overflow:auto;max-height:20rem}
-.owt-chart table{border-collapse:collapse;margin:0;width:auto;font-size:.8rem;font-variant-numeric:tabular-nums;color:inherit}
+.owt-chart table{border-collapse:collapse;margin:0;width:auto;font-size:.8rem;
+  font-variant-numeric:tabular-nums;color:inherit}
 .owt-chart caption{caption-side:top;text-align:left;color:inherit;padding:.2rem 0}
-.owt-chart :is(th,td){padding:.1rem 1.2rem .1rem 0;text-align:right;white-space:nowrap;border:0;background:none;color:inherit}
+.owt-chart :is(th,td){padding:.1rem 1.2rem .1rem 0;text-align:right;white-space:nowrap;border:0;
+  background:none;color:inherit}
 .owt-chart th:first-child{text-align:left}
 """
 
 # %% ../nbs/05d_charts.ipynb #0723d43d
-STYLE = (_FRAME_CSS + _PICTURE_CSS + _TABLE_CSS).strip()
+STYLE = (_FRAME_CSS + _PICTURE_CSS + _SERIES_CSS + _TABLE_CSS).strip()
 
 # %% ../nbs/05d_charts.ipynb #0f98dc83
 _FIND = """
 for (const root of document.querySelectorAll('.owt-chart:not([data-live])')) {
   root.dataset.live = '';
-  const plot = root.querySelector('.plot'), said = root.querySelector('.said'), bars = plot.matches('.bars');
-  const pictures = [...plot.children], keys = [...root.querySelectorAll('button')], [head, ...rows] = root.querySelector('table').rows;
-  const points = pictures.map(p => [...p.querySelectorAll('polyline')].map(l => l.getAttribute('points').split(' ').map(q => q.split(',').map(Number))));
+  const plot = root.querySelector('.plot'), said = root.querySelector('.said'),
+    bars = plot.matches('.bars');
+  const pictures = [...plot.children], keys = [...root.querySelectorAll('button')],
+    [head, ...rows] = root.querySelector('table').rows;
+  const points = pictures.map(p => [...p.querySelectorAll('polyline')].map(l =>
+    l.getAttribute('points').split(' ').map(q => q.split(',').map(Number))));
   const table = points[0].map((_, s) => rows.filter(r => r.cells[s+1].textContent));
-  const cross = pictures.map(p => p.appendChild(document.createElementNS('http://www.w3.org/2000/svg', 'path')));
+  const cross = pictures.map(p =>
+    p.appendChild(document.createElementNS('http://www.w3.org/2000/svg', 'path')));
   const shown = () => points[0].map((_, s) => s).filter(s => keys[s]?.ariaPressed != 'false');
 """
 
 # %% ../nbs/05d_charts.ipynb #d86efd32
-_SHOW = """
+_PLACE = """
   let at = null;
-  const hide = () => { at = null; said.textContent = ''; cross.forEach(c => c.setAttribute('d', '')); };
+  const hide = () => {
+    at = null; said.textContent = ''; cross.forEach(c => c.setAttribute('d', ''));
+  };
   const seen = () => pictures.findIndex(v => v.getBoundingClientRect().width);
   const place = () => {
-    const p = seen(), [x, y] = points[p][at[0]][at[1]], box = pictures[p].getBoundingClientRect(), all = said.offsetParent.getBoundingClientRect();
+    const p = seen(), [x, y] = points[p][at[0]][at[1]],
+      box = pictures[p].getBoundingClientRect(),
+      all = said.offsetParent.getBoundingClientRect();
     const scale = box.width/pictures[p].viewBox.baseVal.width, up = box.top-all.top+y*scale;
     let page = root, ground;
-    do ground = getComputedStyle(page).backgroundColor; while (ground == 'rgba(0, 0, 0, 0)' && (page = page.parentElement));
+    do ground = getComputedStyle(page).backgroundColor;
+    while (ground == 'rgba(0, 0, 0, 0)' && (page = page.parentElement));
     said.style.background = page ? ground : 'Canvas';
     said.style.left = 0;
     const right = box.left-all.left+x*scale+12, left = right-24-said.offsetWidth;
-    said.style.left = `${right+said.offsetWidth > all.width && left > 0 && !bars ? left : Math.max(0, Math.min(right, all.width-said.offsetWidth))}px`;
+    said.style.left = `${right+said.offsetWidth > all.width && left > 0 && !bars
+      ? left : Math.max(0, Math.min(right, all.width-said.offsetWidth))}px`;
     said.style.top = `${Math.max(0, up-said.offsetHeight-10)}px`;
   };
+"""
+
+# %% ../nbs/05d_charts.ipynb #80fbca5a
+_SHOW = """
   const show = (s, i) => {
     if (at && at[0] == s && at[1] == i) return;
     at = [s, i];
     cross.forEach((c, p) => {
       const [x, y] = points[p][s][i], [a, b] = pictures[p].dataset.box.split(' ').map(Number);
       c.setAttribute('class', 'cross');
-      c.setAttribute('d', bars ? `M${a} ${y-b}H${x}V${y+b}H${a}z` : `M${x} ${a}V${y-7}M${x} ${y+7}V${b}M${x-7} ${y}a7 7 0 1 0 14 0a7 7 0 1 0-14 0`);
+      c.setAttribute('d', bars ? `M${a} ${y-b}H${x}V${y+b}H${a}z`
+        : `M${x} ${a}V${y-7}M${x} ${y+7}V${b}M${x-7} ${y}a7 7 0 1 0 14 0a7 7 0 1 0-14 0`);
     });
     const row = table[s][i].cells;
-    said.textContent = `${head.cells[s+1].textContent}: ${row[s+1].textContent}\\n${head.cells[0].textContent} ${row[0].textContent}`.replace('\\n ', '\\n');
+    said.textContent = `${head.cells[s+1].textContent}: ${row[s+1].textContent}\\n${
+      head.cells[0].textContent} ${row[0].textContent}`.replace('\\n ', '\\n');
     place();
   };
 """
@@ -536,7 +668,8 @@ _POINT = """
 # %% ../nbs/05d_charts.ipynb #0ff07494
 _WALK = """
   plot.addEventListener('keydown', e => {
-    const on = shown(), by = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -1, ArrowDown: 1, Home: -1e9, End: 1e9}[e.key];
+    const on = shown(), by = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -1, ArrowDown: 1,
+      Home: -1e9, End: 1e9}[e.key];
     if (e.key == 'Escape') hide();
     if (!by || !on.length || e.altKey || e.ctrlKey || e.metaKey) return;
     e.preventDefault();
@@ -554,78 +687,103 @@ _SWITCH = """
     k.disabled = false;
     k.addEventListener('click', () => {
       k.ariaPressed = k.ariaPressed == 'false';
-      plot.querySelectorAll(`[data-s="${s}"]`).forEach(g => g.style.display = k.ariaPressed == 'false' ? 'none' : '');
+      plot.querySelectorAll(`[data-s="${s}"]`).forEach(g =>
+        g.style.display = k.ariaPressed == 'false' ? 'none' : '');
       if (at && at[0] == s) hide();
     });
   });
   plot.tabIndex = 0;
   plot.setAttribute('role', 'application');
-  plot.setAttribute('aria-label', pictures[0].getAttribute('aria-label') + ' The arrow keys read it point by point.');
+  plot.setAttribute('aria-label',
+    pictures[0].getAttribute('aria-label') + ' The arrow keys read it point by point.');
 }
 """
 
 # %% ../nbs/05d_charts.ipynb #5aebacca
-SCRIPT = (_FIND + _SHOW + _POINT + _WALK + _SWITCH).strip()
+SCRIPT = (_FIND + _PLACE + _SHOW + _POINT + _WALK + _SWITCH).strip()
 
 # %% ../nbs/05d_charts.ipynb #219d1722
 def _minify(code:str)->str:
     "Without indentation and line ends."
     return re.sub(r'\n\s*', ' ', code)
 
+# %% ../nbs/05d_charts.ipynb #7cea864b
 def _key(chart:Chart, s, i:int)->str:
     "A button of the legend."
     if isinstance(chart, LineChart):
         dash = f' stroke-dasharray="{s.dash}"' if s.dash else ''
-        drawn = f'<polyline points="0,6 28,6"{dash}/><path class="m{i % 6}" d="M14 6{MARKERS[i % 6]}"/>'
+        drawn = (f'<polyline points="0,6 28,6"{dash}/>'
+                 f'<path class="m{i % 6}" d="M14 6{MARKERS[i % 6]}"/>')
     else: drawn = f'<path class="b{i % 3}" d="M1 1h26v10h-26z"/>'
-    return (f'<button type="button" aria-pressed="true" disabled><svg class="s" style="--c:{s.color}" viewBox="0 0 28 12" aria-hidden="true">{drawn}</svg>'
-            f'<span>{escape(s.name)}</span></button>')
+    return ('<button type="button" aria-pressed="true" disabled>'
+            f'<svg class="s" style="--c:{s.color}" viewBox="0 0 28 12" aria-hidden="true">'
+            f'{drawn}</svg><span>{escape(s.name)}</span></button>')
 
+# %% ../nbs/05d_charts.ipynb #9c4b2ada
 def chart_html(chart:Chart)->str:
     "A chart as a piece of HTML that needs nothing else."
     draw, kind = (line_svg, 'lines') if isinstance(chart, LineChart) else (bar_svg, 'bars')
-    keys = ''.join(_key(chart, s, i) for i, s in enumerate(chart.series)) if len(chart.series) > 1 else ''
+    keys = (''.join(_key(chart, s, i) for i, s in enumerate(chart.series))
+            if len(chart.series) > 1 else '')
     source = f'<small>Source: {escape(chart.source)}</small>' if chart.source else ''
+    about = f'tabindex="0" role="region" aria-label="Data: {escape(chart.title)}"'
     return f"""<div class="owt-chart"><style>{_minify(STYLE)}</style>
 <figure><figcaption><b>{escape(chart.title)}</b>{source}</figcaption>
 <div class="keys">{keys}</div><div class="said" role="status" aria-live="polite"></div>
 <div class="plot {kind}">{draw(chart, 680)}{draw(chart, 360)}</div>
-<details><summary>data as a table</summary><div class="box" tabindex="0" role="region" aria-label="Data: {escape(chart.title)}">{table(chart)}</div></details>
+<details><summary>data as a table</summary><div class="box" {about}>{table(chart)}</div></details>
 </figure><script>{{{_minify(SCRIPT)}}}</script></div>"""
 
 # %% ../nbs/05d_charts.ipynb #7aeca2b3
+def _static_lines(ax, chart):
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+    frame = line_frame(chart, 680)
+    for i, s in enumerate(chart.series):
+        ax.plot(s.x, s.y, color=s.color, marker='os^Dvx'[i % 6], ms=4,
+                markevery=math.ceil(len(s.x)/24),
+                ls=(0, tuple(map(float, s.dash.split()))) if s.dash.strip() else '-')
+        if s.low: ax.fill_between(s.x, s.low, s.high, color=s.color, alpha=.16, lw=0)
+    for v in chart.lines.values(): ax.axhline(v, color='k', ls=':', lw=1)
+    for place, label in zip(frame.places, frame.labels):
+        ax.annotate('\n'.join(label), (1.02, (frame.y.start - place)/(frame.y.start - frame.y.end)),
+                    xycoords='axes fraction', va='center', fontsize=9, annotation_clip=False)
+    ax.set(xlabel=chart.xlabel, ylabel=chart.ylabel,
+           xscale='log' if chart.log_x else 'linear', yscale='log' if chart.log_y else 'linear')
+    for axis, at, n in (ax.xaxis, frame.x, 5), (ax.yaxis, frame.y, 6):
+        axis.set_ticks(ticks(at.low, at.high, at.log, n))
+        axis.set_major_formatter(FuncFormatter(lambda v, _: short(v, strip=True)))
+        axis.set_minor_formatter(NullFormatter())
+    ax.set(xlim=(frame.x.low, frame.x.high), ylim=(frame.y.low, frame.y.high))
+    ax.grid(axis='y', alpha=.25)
+
+# %% ../nbs/05d_charts.ipynb #287cee60
+def _static_bars(ax, chart):
+    n, labels = len(chart.series), alike([v for s in chart.series for v in s.y])
+    for k, s in enumerate(chart.series):
+        where = [i + .8*((k + .5)/n - .5) for i in range(len(s.y))]
+        error = [[y - a for y, a in zip(s.y, s.low)],
+                 [b - y for y, b in zip(s.y, s.high)]] if s.low else None
+        bars = ax.barh(where, s.y, height=.75/n, xerr=error, ecolor='k', edgecolor=s.color,
+                       label=s.name, facecolor=(s.color, (1, .25, 0)[k % 3]))
+        ax.bar_label(bars, labels[k*len(s.y):][:len(s.y)], padding=3, fontsize=9)
+    ax.set_yticks(range(len(chart.categories)), ['\n'.join(wrap(c, 250)) for c in chart.categories])
+    ax.invert_yaxis()
+    ax.axvline(0, color='k', lw=.8)
+    ax.set_xlabel(chart.ylabel)
+    ax.margins(x=.15)
+    ax.spines['left'].set_visible(False)
+    ax.tick_params(axis='y', length=0)
+    if n > 1: ax.legend(frameon=False)
+
+# %% ../nbs/05d_charts.ipynb #524d32a3
 def static_figure(chart:Chart):
     "A Matplotlib figure of the same data."
     from matplotlib.figure import Figure
-    fig = Figure(figsize=(7, 4 if isinstance(chart, LineChart) else .6 + max(1.5, (.2*len(chart.series) + .15)*len(chart.categories))), layout='constrained')
+    fig = Figure(figsize=(7, 4 if isinstance(chart, LineChart) else
+                          .6 + max(1.5, (.2*len(chart.series) + .15)*len(chart.categories))),
+                 layout='constrained')
     ax = fig.subplots()
     (_static_lines if isinstance(chart, LineChart) else _static_bars)(ax, chart)
     ax.spines[['top', 'right']].set_visible(False)
     ax.set_title(chart.title, loc='left')
     return fig
-
-def _static_lines(ax, chart):
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-    frame = line_frame(chart, 680)
-    for i, s in enumerate(chart.series):
-        ax.plot(s.x, s.y, color=s.color, marker='os^Dvx'[i % 6], ms=4, markevery=math.ceil(len(s.x)/24), ls=(0, tuple(map(float, s.dash.split()))) if s.dash.strip() else '-')
-        if s.low: ax.fill_between(s.x, s.low, s.high, color=s.color, alpha=.16, lw=0)
-    for v in chart.lines.values(): ax.axhline(v, color='k', ls=':', lw=1)
-    for place, label in zip(frame.places, frame.labels):
-        ax.annotate('\n'.join(label), (1.02, (frame.y.start - place)/(frame.y.start - frame.y.end)), xycoords='axes fraction', va='center', fontsize=9, annotation_clip=False)
-    ax.set(xlabel=chart.xlabel, ylabel=chart.ylabel, xscale='log' if chart.log_x else 'linear', yscale='log' if chart.log_y else 'linear')
-    for axis, at, n in (ax.xaxis, frame.x, 5), (ax.yaxis, frame.y, 6):
-        axis.set_ticks(ticks(at.low, at.high, at.log, n)); axis.set_major_formatter(FuncFormatter(lambda v, _: short(v, strip=True))); axis.set_minor_formatter(NullFormatter())
-    ax.set(xlim=(frame.x.low, frame.x.high), ylim=(frame.y.low, frame.y.high)); ax.grid(axis='y', alpha=.25)
-
-def _static_bars(ax, chart):
-    n, labels = len(chart.series), alike([v for s in chart.series for v in s.y])
-    for k, s in enumerate(chart.series):
-        where = [i + .8*((k + .5)/n - .5) for i in range(len(s.y))]
-        error = [[y - a for y, a in zip(s.y, s.low)], [b - y for y, b in zip(s.y, s.high)]] if s.low else None
-        bars = ax.barh(where, s.y, height=.75/n, xerr=error, ecolor='k', edgecolor=s.color, label=s.name, facecolor=(s.color, (1, .25, 0)[k % 3]))
-        ax.bar_label(bars, labels[k*len(s.y):][:len(s.y)], padding=3, fontsize=9)
-    ax.set_yticks(range(len(chart.categories)), ['\n'.join(wrap(c, 250)) for c in chart.categories])
-    ax.invert_yaxis(); ax.axvline(0, color='k', lw=.8); ax.set_xlabel(chart.ylabel); ax.margins(x=.15)
-    ax.spines['left'].set_visible(False); ax.tick_params(axis='y', length=0)
-    if n > 1: ax.legend(frameon=False)

@@ -33,13 +33,17 @@ class _Live(widgets.Output):
     def value(self)->str: return self.outputs[0]['data']['text/html'] if self.outputs else ''
 
     @value.setter
-    def value(self, html:str): self.outputs = ({'output_type': 'display_data', 'data': {'text/html': html}, 'metadata': {}},) if html else ()
+    def value(self, html:str):
+        self.outputs = ({'output_type': 'display_data', 'data': {'text/html': html},
+                         'metadata': {}},) if html else ()
 
 # %% ../nbs/05e_dashboards.ipynb #a17a8444
 def _error_html(message:str)->str:
     "What went wrong, in the place of what was expected."
-    return f'<pre style="white-space:pre-wrap;border-left:4px solid #D55E00;padding:.4em .8em">error: {escape(message)}</pre>'
+    return ('<pre style="white-space:pre-wrap;border-left:4px solid #D55E00;padding:.4em .8em">'
+            f'error: {escape(message)}</pre>')
 
+# %% ../nbs/05e_dashboards.ipynb #195bf0ef
 class Dashboard(widgets.VBox):
     "Controls above a view that is drawn anew whenever one of them changes."
     def __init__(self,
@@ -48,8 +52,11 @@ class Dashboard(widgets.VBox):
         view=widgets.HTML   # kind of the view
     ):
         self.controls, self.draw, self.view = controls, draw, view()
-        for c in controls.values(): c.observe(self.redraw, 'value'); c.style = {'description_width': 'initial'}
-        bar = widgets.HBox([*controls.values()], layout=widgets.Layout(flex_flow='row wrap', grid_gap='4px 24px'))
+        for c in controls.values():
+            c.observe(self.redraw, 'value')
+            c.style = {'description_width': 'initial'}
+        bar = widgets.HBox([*controls.values()],
+                           layout=widgets.Layout(flex_flow='row wrap', grid_gap='4px 24px'))
         super().__init__([bar, self.view])
         self.redraw()
 
@@ -70,32 +77,45 @@ def _curves(
     "A line chart of what can be drawn."
     series = []
     for name, (x, y, color, dash) in columns.items():
-        keep = np.isfinite(x) & np.isfinite(y) & (x > (0 if log_x else -math.inf)) & (y > (0 if log_y else -math.inf))
+        keep = (np.isfinite(x) & np.isfinite(y) & (x > (0 if log_x else -math.inf))
+                & (y > (0 if log_y else -math.inf)))
         keep[keep] = np.diff(x[keep], prepend=-math.inf) > 0
         if keep.any(): series.append(Series(name, x[keep], y[keep], color, dash=dash))
     if not series: return '<p>There is nothing to draw yet.</p>'
-    return f'<div style="padding-left:6px">{chart_html(LineChart(series, title, xlabel, ylabel, log_x, log_y, zero=False))}</div>'
+    chart = LineChart(series, title, xlabel, ylabel, log_x, log_y, zero=False)
+    return f'<div style="padding-left:6px">{chart_html(chart)}</div>'
 
 # %% ../nbs/05e_dashboards.ipynb #5bf44c8a
 def _progress_html(cfg, rows, status, error):
-    out = [f'<p role="status"><b>{escape(cfg.name)}</b>: {escape(status)}</p>', _error_html(error) if error else '']
+    out = [f'<p role="status"><b>{escape(cfg.name)}</b>: {escape(status)}</p>',
+           _error_html(error) if error else '']
     if rows:
-        row = {k: v for r in rows for k,v in r.items()}             # of each column the last value there was
-        v, valid = vitals(row, cfg), {'validation': f"{row['valid_loss']:.3f}"} if 'valid_loss' in row else {}
-        figures = {'step': f"{row['step']:,} of {cfg.max_iters:,}", 'training loss': f"{row['train_loss']:.3f}"} | valid | {
-            'learning rate': v['lr'], 'gradient norm': v['gradient'], 'speed': v['speed'], 'time left': v['left']}
-        cells = [f'<span><small style="opacity:.75">{k}</small><br><b>{v}</b></span>' for k,v in figures.items()]
-        out += [f'<progress value="{row["step"]}" max="{cfg.max_iters}" style="width:100%;max-width:46rem" aria-label="steps done"></progress>',
-                f'<div style="display:flex;flex-wrap:wrap;gap:.4em 1.8em;line-height:1.5">{"".join(cells)}</div>']
+        row = {k: v for r in rows for k,v in r.items()}     # the last value of each column
+        v = vitals(row, cfg)
+        figures = {'step': f"{row['step']:,} of {cfg.max_iters:,}",
+                   'training loss': f"{row['train_loss']:.3f}"}
+        if 'valid_loss' in row: figures['validation'] = f"{row['valid_loss']:.3f}"
+        figures |= {'learning rate': v['lr'], 'gradient norm': v['gradient'],
+                    'speed': v['speed'], 'time left': v['left']}
+        cells = [f'<span><small style="opacity:.75">{k}</small><br><b>{v}</b></span>'
+                 for k,v in figures.items()]
+        out += [f'<progress value="{row["step"]}" max="{cfg.max_iters}" '
+                'style="width:100%;max-width:46rem" aria-label="steps done"></progress>',
+                '<div style="display:flex;flex-wrap:wrap;gap:.4em 1.8em;line-height:1.5">'
+                f'{"".join(cells)}</div>']
     return ''.join(out)
 
+# %% ../nbs/05e_dashboards.ipynb #a5108d21
 def _result_html(cfg, rows, sample):
     if not rows: return ''
     column = lambda c: np.array([r.get(c, math.nan) for r in rows], dtype=float)
     curve = lambda c, dash='': (column('step'), column(c), corpus_color(cfg.corpus), dash)
-    text = f'<p>Newest sample:</p><pre style="white-space:pre-wrap;max-width:46rem">{escape(sample)}</pre>' if sample else ''
-    return _curves({'training': curve('train_loss'), 'validation': curve('valid_loss', '5 3')}, cfg.name, 'steps', 'loss (nats per token)') + text
+    text = ('<p>Newest sample:</p><pre style="white-space:pre-wrap;max-width:46rem">'
+            f'{escape(sample)}</pre>') if sample else ''
+    return _curves({'training': curve('train_loss'), 'validation': curve('valid_loss', '5 3')},
+                   cfg.name, 'steps', 'loss (nats per token)') + text
 
+# %% ../nbs/05e_dashboards.ipynb #775ff872
 def training_html(
     cfg:Config,
     rows:list[dict],    # of metrics.csv, so far
@@ -110,9 +130,12 @@ def training_html(
 class Watch(widgets.VBox):
     "A run in a thread of its own, what it looks like, and a button to stop it."
     def __init__(self, cfg:Config, folder:str|Path, resume:bool=False):
-        self.cfg, self.folder, self.stop, self.job, self.summary = cfg, Path(folder), StopFlag(), None, None
-        self.rows, self.sample, self.status, self.error, self.drawn = [], '', '', '', [0., 0.]
-        self.button = widgets.Button(description='Stop', tooltip='Save, so that the run can be resumed, and stop')
+        self.cfg, self.folder, self.stop = cfg, Path(folder), StopFlag()
+        self.job, self.summary, self.rows, self.sample = None, None, [], ''
+        self.status, self.error = '', ''
+        self.drawn = [0., 0.]                           # when the words were, and the picture
+        self.button = widgets.Button(description='Stop',
+                                     tooltip='Save, so that the run can be resumed, and stop')
         self.words, self.picture = widgets.HTML(), _Live()
         self.button.on_click(self.halt)
         super().__init__([self.button, self.words, self.picture])
@@ -124,17 +147,25 @@ class Watch(widgets.VBox):
 
     def say(self, status:str): self.status = status.strip(); self.draw()
 
-    def draw(self, words:float=0, picture:float=0):
-        "Show what is known, in each part that has been there for so many seconds, or is empty."
-        now = time.monotonic()
-        if now >= self.drawn[0] + words: self.words.value, self.drawn[0] = _progress_html(self.cfg, self.rows, self.status, self.error), now
-        if now >= self.drawn[1] + picture or not self.picture.value: self.picture.value, self.drawn[1] = _result_html(self.cfg, self.rows, self.sample), now
+# %% ../nbs/05e_dashboards.ipynb #2d3fa0b8
+@patch
+def draw(self:Watch, words:float=0, picture:float=0):
+    "Show what is known, in each part that has been there for so many seconds, or is empty."
+    now = time.monotonic()
+    if now >= self.drawn[0] + words:
+        self.words.value = _progress_html(self.cfg, self.rows, self.status, self.error)
+        self.drawn[0] = now
+    if now >= self.drawn[1] + picture or not self.picture.value:
+        self.picture.value = _result_html(self.cfg, self.rows, self.sample)
+        self.drawn[1] = now
 
-    def show(self, state:State, row:dict):
-        "Called with each new row."
-        self.rows = list(state.rows)
-        if 'valid_loss' in row: self.sample = ''.join(self.job.samples(state.model, count=1))
-        self.draw(words=.5, picture=10)
+# %% ../nbs/05e_dashboards.ipynb #84aee6c2
+@patch
+def show(self:Watch, state:State, row:dict):
+    "Called with each new row."
+    self.rows = list(state.rows)
+    if 'valid_loss' in row: self.sample = ''.join(self.job.samples(state.model, count=1))
+    self.draw(words=.5, picture=10)
 
 # %% ../nbs/05e_dashboards.ipynb #80f60123
 @patch
@@ -152,9 +183,13 @@ def run(self:Watch, resume:bool):
 
 @patch
 def _outcome(self:Watch):
-    if not self.summary: return 'stopped and saved; go on with watch(cfg, folder, resume=True), or with --resume on the command line'
-    return f"finished: {self.summary['valid_loss']:.3f} nats per token, {self.summary['valid_bits_per_byte']:.3f} bits per byte; results in {self.folder}"
+    if not self.summary:
+        return ('stopped and saved; go on with watch(cfg, folder, resume=True), '
+                'or with --resume on the command line')
+    return (f"finished: {self.summary['valid_loss']:.3f} nats per token, "
+            f"{self.summary['valid_bits_per_byte']:.3f} bits per byte; results in {self.folder}")
 
+# %% ../nbs/05e_dashboards.ipynb #18ba27a6
 def watch(
     cfg:Config,
     folder:str|Path,        # where the results go
@@ -166,50 +201,59 @@ def watch(
 # %% ../nbs/05e_dashboards.ipynb #9e96f62e
 def smooth(
     values:np.ndarray,      # finite
-    weight:float            # of what came before: 0 leaves the values as they are, towards 1 is smoother
+    weight:float            # of what came before: 0 keeps the values, towards 1 is smoother
 )->np.ndarray:
     "Exponential moving average, without bias at the beginning."
-    if not 0 <= weight < 1: raise InputError(f'smoothing={weight} must lie in [0, 1): 0 leaves the values as they are')
+    if not 0 <= weight < 1:
+        raise InputError(f'smoothing={weight} must lie in [0, 1): 0 leaves the values as they are')
     total, norm, out = 0., 0., []
     for v in values:
         total, norm = weight*total + (1-weight)*v, weight*norm + (1-weight)
         out.append(total/norm)
     return np.array(out)
 
-# %% ../nbs/05e_dashboards.ipynb #e4c27d7a
-MEASURES = dict(train_loss='training loss (nats per token)', valid_loss='validation loss (nats per token)', valid_bits_per_byte='validation loss (bits per byte)',
-                grad_norm='gradient norm', learning_rate='learning rate')
-
+# %% ../nbs/05e_dashboards.ipynb #c63b2cfb
 def _named(runs:list[Run])->dict[str,Run]:
     "Runs by name; by folder where two have the same name."
     count = Counter(r.name for r in runs)
     return {r.name if count[r.name] == 1 else str(r.folder): r for r in runs}
 
+# %% ../nbs/05e_dashboards.ipynb #b518552f
 def _columns(runs:dict[str,Run], x:str, y:str, smoothing:float)->dict:
     "What to draw of each run: the colour tells the corpus, the dashes tell the run."
     out, met = {}, Counter()
     for name, run in runs.items():
         color, done = corpus_color(run.corpus), np.isfinite(run.metrics[y])
-        out[name] = axis(run, x)[done], smooth(run.metrics[y][done], smoothing), color, ['', '7 3', '2 3', '9 3 2 3', '4 2'][met[color] % 5]
+        out[name] = (axis(run, x)[done], smooth(run.metrics[y][done], smoothing), color,
+                     ['', '7 3', '2 3', '9 3 2 3', '4 2'][met[color] % 5])
         met[color] += 1
     return out
+
+# %% ../nbs/05e_dashboards.ipynb #e4c27d7a
+MEASURES = dict(train_loss='training loss (nats per token)',
+                valid_loss='validation loss (nats per token)',
+                valid_bits_per_byte='validation loss (bits per byte)',
+                grad_norm='gradient norm', learning_rate='learning rate')
 
 # %% ../nbs/05e_dashboards.ipynb #78c2de6b
 def runs_html(
     runs:dict[str,Run],
-    names:tuple=None,           # which; default: all
-    x:str='steps',              # a key of `AXES`
-    y:str='valid_bits_per_byte',# a key of `MEASURES`
-    smoothing:float=0.,         # weight of what came before
+    names:tuple=None,               # which; default: all
+    x:str='steps',                  # a key of `AXES`
+    y:str='valid_bits_per_byte',    # a key of `MEASURES`
+    smoothing:float=0.,             # weight of what came before
     log_x:bool=False,
     log_y:bool=False
-)->str:                         # HTML
+)->str:                             # HTML
     "Curves of runs."
-    if y not in MEASURES: raise InputError(f'measure {y!r} is not known: choose from {", ".join(MEASURES)}')
+    if y not in MEASURES:
+        raise InputError(f'measure {y!r} is not known: choose from {", ".join(MEASURES)}')
     chosen = {n: runs[n] for n in (runs if names is None else names)}
     if not chosen: return '<p>Choose at least one run.</p>'
     label = MEASURES[y] + (f', smoothed by {smoothing:g}' if smoothing else '')
-    return _curves(_columns(chosen, x, y, smoothing), f'{MEASURES[y].split(" (")[0].capitalize()} of recorded runs', AXES[x], label, log_x, log_y)
+    return _curves(_columns(chosen, x, y, smoothing),
+                   f'{MEASURES[y].split(" (")[0].capitalize()} of recorded runs',
+                   AXES[x], label, log_x, log_y)
 
 # %% ../nbs/05e_dashboards.ipynb #853a3b9c
 def explore_runs(
@@ -217,14 +261,19 @@ def explore_runs(
 )->Dashboard:
     "Choose runs, axes and smoothing."
     by_name = _named(runs)
-    if not by_name: raise InputError('there are no runs to explore: give a list from load_runs(folder)')
+    if not by_name:
+        raise InputError('there are no runs to explore: give a list from load_runs(folder)')
     return Dashboard(dict(
-        names=widgets.SelectMultiple(options=[*by_name], value=[*by_name], rows=min(6, len(by_name)), description='runs'),
-        x=widgets.Dropdown(options=[(text, key) for key, text in AXES.items()], description='x axis'),
-        y=widgets.Dropdown(options=[(text, key) for key, text in MEASURES.items()], value='valid_bits_per_byte', description='y axis'),
+        names=widgets.SelectMultiple(options=[*by_name], value=[*by_name],
+                                     rows=min(6, len(by_name)), description='runs'),
+        x=widgets.Dropdown(options=[(text, key) for key, text in AXES.items()],
+                           description='x axis'),
+        y=widgets.Dropdown(options=[(text, key) for key, text in MEASURES.items()],
+                           value='valid_bits_per_byte', description='y axis'),
         smoothing=widgets.FloatSlider(0., min=0., max=.99, step=.01, description='smoothing'),
         log_x=widgets.Checkbox(False, description='logarithmic x', indent=False),
-        log_y=widgets.Checkbox(False, description='logarithmic y', indent=False)), partial(runs_html, by_name), _Live)
+        log_y=widgets.Checkbox(False, description='logarithmic y', indent=False)
+    ), partial(runs_html, by_name), _Live)
 
 # %% ../nbs/05e_dashboards.ipynb #b2c6adef
 @torch.no_grad()
@@ -237,7 +286,7 @@ def predictions(
     window, parts, context = prompt[-model.cfg.context_length:], [], model.cfg.context_length
     while new:
         if len(window) > context: window = window[-(context//2 or 1):]
-        n = min(len(new), context + 1 - len(window))                    # so many fit
+        n = min(len(new), context + 1 - len(window))                # so many fit
         logits = model(torch.tensor([window + new[:n-1]], device=model.head.weight.device))
         parts.append(logits[0,-n:].float().softmax(-1).cpu())
         window, new = window + new[:n], new[n:]
@@ -253,43 +302,67 @@ def write_on(
     top_k:int=0,            # 0: off
     top_p:float=1.,         # 1: off
     seed:int=0
-)->list[dict]:              # for each new token: its bytes, its probability, and the five likeliest others with theirs
+)->list[dict]:              # of each new token: bytes, probability, five likeliest others
     "Continue a prompt, and keep what was thought on the way."
     end = tokenizer.ids[END_OF_TEXT.encode()]
     ids = [end, *tokenizer.encode(prompt)]
-    new = generate(model, ids, length, temperature, top_k or None, top_p if top_p < 1 else None, end, seed)
+    new = generate(model, ids, length, temperature, top_k or None,
+                   top_p if top_p < 1 else None, end, seed)
     out = []
     for i, p in zip(new, predictions(model, ids, new)):
         others = p.clone(); others[i] = -1
         best = others.topk(5)
-        out.append(dict(token=tokenizer.vocab[i], p=p[i].item(), others=[(tokenizer.vocab[j], q) for q,j in zip(best.values.tolist(), best.indices.tolist())]))
+        out.append(dict(token=tokenizer.vocab[i], p=p[i].item(),
+                        others=[(tokenizer.vocab[j], q)
+                                for q,j in zip(best.values.tolist(), best.indices.tolist())]))
     return out
 
 # %% ../nbs/05e_dashboards.ipynb #f9c599a5
 _MARKS = {' ': '·', '\n': '↵', '\t': '⇥', '\r': '␍'}
 
 def _visible(token:bytes, mark:str='<span style="opacity:.85">{}</span>')->str:
-    "HTML of a token: white space as marks, other unprintable characters by number, bytes that are no text in hex."
+    "A token as HTML: white space as marks, other unprintables by number, bytes of no text in hex."
     try: text = token.decode('utf-8')
     except UnicodeDecodeError: return mark.format(token.hex(' ').upper())
-    return ''.join(escape(c) if c.isprintable() and c != ' ' else mark.format(_MARKS.get(c, f'U+{ord(c):04X}')) for c in text)
+    return ''.join(escape(c) if c.isprintable() and c != ' '
+                   else mark.format(_MARKS.get(c, f'U+{ord(c):04X}')) for c in text)
 
 # %% ../nbs/05e_dashboards.ipynb #3f20534d
 def _shade(p:float)->str:
     "Ground colour of a token of probability p: none at 1, fullest at 0.25% and below."
     return f'rgba(213,94,0,{min(abs(math.log(max(p, 1e-9)))/6, 1)*.6:.2f})'
 
+# %% ../nbs/05e_dashboards.ipynb #3926a6e1
 def _token_span(w):
     title = lambda t, p: f'{_visible(t, "{}")} {p:.1%}'            # no room for HTML
     text = w['token'].decode('utf-8', 'replace')
     text = escape(text).replace('\n', '↵<br>') if '\ufffd' not in text else _visible(w['token'])
-    return f'<span style="background:{_shade(w["p"])};border-radius:2px" title="{title(w["token"], w["p"])}, else: {", ".join(title(*o) for o in w["others"])}">{text}</span>'
+    return (f'<span style="background:{_shade(w["p"])};border-radius:2px" '
+            f'title="{title(w["token"], w["p"])}, '
+            f'else: {", ".join(title(*o) for o in w["others"])}">{text}</span>')
 
+# %% ../nbs/05e_dashboards.ipynb #2734283d
 def _token_table(written):
-    row = lambda i, w: (f'<tr><td>{i}</td><td>{_visible(w["token"])}</td><td style="background:{_shade(w["p"])}">{w["p"]:.1%}</td>'
-                        f'<td>{", ".join(f"<b>{_visible(t)}</b>&nbsp;{q:.1%}" for t,q in w["others"])}</td></tr>')
-    return ('<details><summary>token by token</summary><div tabindex="0" style="max-height:22em;overflow:auto"><table style="text-align:left"><tr><th>#</th><th>token</th><th>probability</th><th>likeliest others</th></tr>'
+    row = lambda i, w: (f'<tr><td>{i}</td><td>{_visible(w["token"])}</td>'
+                        f'<td style="background:{_shade(w["p"])}">{w["p"]:.1%}</td><td>'
+                        f'{", ".join(f"<b>{_visible(t)}</b>&nbsp;{q:.1%}" for t,q in w["others"])}'
+                        '</td></tr>')
+    return ('<details><summary>token by token</summary>'
+            '<div tabindex="0" style="max-height:22em;overflow:auto">'
+            '<table style="text-align:left">'
+            '<tr><th>#</th><th>token</th><th>probability</th><th>likeliest others</th></tr>'
             + ''.join(row(i, w) for i, w in enumerate(written, 1)) + '</table></div></details>')
+
+# %% ../nbs/05e_dashboards.ipynb #ea6bf1c0
+def _written_html(name, model, tokenizer, prompt, length, settings):
+    written = write_on(model, tokenizer, prompt, length, **settings)
+    end = ' <small>(end of the document)</small>' if len(written) < length else ''
+    nats = sum(-math.log(max(w['p'], 1e-9)) for w in written)
+    mean = f'{nats/len(written):.2f} nats per token' if written else 'nothing'
+    return (f'<div style="flex:1 1 300px;min-width:0"><b>{escape(name)}</b> <small>{mean}</small>'
+            '<p style="line-height:1.75;white-space:pre-wrap"><span style="opacity:.75">'
+            f'{escape(prompt)}</span>{"".join(map(_token_span, written))}{end}</p>'
+            f'{_token_table(written)}</div>')
 
 # %% ../nbs/05e_dashboards.ipynb #1949560d
 def writing_html(
@@ -299,29 +372,40 @@ def writing_html(
     **settings                  # of `write_on`
 )->str:                         # HTML
     "What models write, side by side, each token shaded by its probability."
-    scale = ' '.join(f'<span style="background:{_shade(p)};padding:0 .4em">{100*p:g}%</span>' for p in (1, .3, .1, .03, .01, .0025))
-    out = []
-    for name, (model, tokenizer) in models.items():
-        written = write_on(model, tokenizer, prompt, length, **settings)
-        end = ' <small>(end of the document)</small>' if len(written) < length else ''
-        mean = f'{sum(-math.log(max(w["p"], 1e-9)) for w in written)/len(written):.2f} nats per token' if written else 'nothing'
-        out.append(f'<div style="flex:1 1 300px;min-width:0"><b>{escape(name)}</b> <small>{mean}</small>'
-                   f'<p style="line-height:1.75;white-space:pre-wrap"><span style="opacity:.75">{escape(prompt)}</span>{"".join(map(_token_span, written))}{end}</p>{_token_table(written)}</div>')
-    return f'<p>probability of each token: {scale}</p><div style="display:flex;flex-wrap:wrap;gap:1em 2.5em">{"".join(out)}</div>'
+    scale = ' '.join(f'<span style="background:{_shade(p)};padding:0 .4em">{100*p:g}%</span>'
+                     for p in (1, .3, .1, .03, .01, .0025))
+    boxes = ''.join(_written_html(name, *m, prompt, length, settings) for name, m in models.items())
+    return (f'<p>probability of each token: {scale}</p>'
+            f'<div style="display:flex;flex-wrap:wrap;gap:1em 2.5em">{boxes}</div>')
 
+# %% ../nbs/05e_dashboards.ipynb #44931115
 def playground(
     models:dict             # name -> (model, tokenizer), as `load_model` returns them
 )->Dashboard:
     "Let models write on from a prompt."
-    if not models: raise InputError('there are no models to play with: give {name: load_model(path)}')
+    if not models:
+        raise InputError('there are no models to play with: give {name: load_model(path)}')
     slider = lambda kind, *args, **kw: kind(*args, continuous_update=False, **kw)
     return Dashboard(dict(
         prompt=slider(widgets.Textarea, 'Once upon a time', description='prompt', rows=2),
         length=slider(widgets.IntSlider, 60, min=1, max=300, description='tokens'),
-        temperature=slider(widgets.FloatSlider, .8, min=0., max=2., step=.05, description='temperature'),
+        temperature=slider(widgets.FloatSlider, .8, min=0., max=2., step=.05,
+                           description='temperature'),
         top_k=slider(widgets.IntSlider, 0, min=0, max=100, description='top-k (0: off)'),
-        top_p=slider(widgets.FloatSlider, 1., min=.01, max=1., step=.01, description='top-p (1: off)'),
-        seed=widgets.BoundedIntText(0, min=0, max=10**6, description='seed')), partial(writing_html, models))
+        top_p=slider(widgets.FloatSlider, 1., min=.01, max=1., step=.01,
+                     description='top-p (1: off)'),
+        seed=widgets.BoundedIntText(0, min=0, max=10**6, description='seed')
+    ), partial(writing_html, models))
+
+# %% ../nbs/05e_dashboards.ipynb #c3a64950
+def _box(i, token, odd):
+    ground = 'rgba(0,114,178,.18)' if odd else 'transparent'
+    about = f'token {i}, {len(token)} byte{"s"*(len(token) != 1)}: {token.hex(" ")}'
+    return (f'<span title="{about}" style="display:inline-flex;flex-direction:column;'
+            f'align-items:center;padding:0 4px;line-height:1.35;border:1px solid '
+            f'rgba(127,127,127,.55);background:{ground};font-family:monospace;'
+            f'overflow-wrap:anywhere"><span>{_visible(token)}</span>'
+            f'<small style="opacity:.85;font-size:.7em">{i}</small></span>')
 
 # %% ../nbs/05e_dashboards.ipynb #c2cf34de
 def tokens_html(
@@ -334,22 +418,18 @@ def tokens_html(
         ids = tokenizer.encode(text)
         ratio = f', {size/len(ids):.2f} bytes per token' if ids else ''
         boxes = ''.join(_box(i, tokenizer.vocab[i], k%2) for k, i in enumerate(ids))
-        out.append(f'<p style="margin:.6em 0 .2em"><b>{escape(name)}</b> ({len(tokenizer):,} tokens): {len(ids):,} tokens for {size:,} bytes{ratio}</p>'
+        out.append(f'<p style="margin:.6em 0 .2em"><b>{escape(name)}</b> ({len(tokenizer):,} '
+                   f'tokens): {len(ids):,} tokens for {size:,} bytes{ratio}</p>'
                    f'<div style="display:flex;flex-wrap:wrap;row-gap:4px">{boxes}</div>')
     return ''.join(out)
-
-def _box(i, token, odd):
-    ground = 'rgba(0,114,178,.18)' if odd else 'transparent'
-    about = f'token {i}, {len(token)} byte{"s"*(len(token) != 1)}: {token.hex(" ")}'
-    return (f'<span title="{about}" style="display:inline-flex;flex-direction:column;align-items:center;padding:0 4px;line-height:1.35;'
-            f'border:1px solid rgba(127,127,127,.55);background:{ground};font-family:monospace;overflow-wrap:anywhere">'
-            f'<span>{_visible(token)}</span><small style="opacity:.85;font-size:.7em">{i}</small></span>')
 
 # %% ../nbs/05e_dashboards.ipynb #b830451c
 def explore_tokens(
     tokenizers:dict     # name -> Tokenizer
 )->Dashboard:
     "Type a text and see its tokens."
-    if not tokenizers: raise InputError('there are no vocabularies to explore: give {name: tokenizer}')
-    text = widgets.Textarea('Once upon a time, there was a café.', description='text', rows=3, layout=widgets.Layout(width='600px', max_width='95%'))
+    if not tokenizers:
+        raise InputError('there are no vocabularies to explore: give {name: tokenizer}')
+    text = widgets.Textarea('Once upon a time, there was a café.', description='text', rows=3,
+                            layout=widgets.Layout(width='600px', max_width='95%'))
     return Dashboard(dict(text=text), partial(tokens_html, tokenizers))
