@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import numpy as np, torch
+from fastcore.basics import patch
 from torch import nn
 
 # %% ../nbs/04d_benchmark.ipynb #0681ff88
@@ -24,7 +25,8 @@ from .config import Config, parse_args
 from .data import TokenData
 from .files import InputError, dump_json
 from .kernels import keep_memory, product
-from .model import ModelConfig, flops_ledger, llama_config, parameter_ledger, to_llama
+from .model import (ModelConfig, flops_ledger, llama_config, parameter_ledger,
+                                   to_llama)
 from .optim import cross_entropy, parameter_groups
 from .step import PlainStep, Setup, Step, environment, pick_device, row
 from .train import State, _message, utilization
@@ -36,24 +38,28 @@ class Ours:
         cfg:Config,
         tokens:np.ndarray,      # uint16, to train on
         memory:bool=True,       # on a CPU: keep freed memory, for the rest of this process
-        onednn:bool=True,       # on a CPU: products by oneDNN; if not, not for the rest of this process
-        attention:str='',       # on a GPU: 'flash' or 'cudnn', for the rest of this process; '': as torch chooses
+        onednn:bool=True,       # on a CPU: products by oneDNN; if not, never again in this process
+        attention:str='',       # on a GPU: 'flash' or 'cudnn', from now on; '': as torch chooses
         **kwargs                # of `Step`
     ):
         if memory and pick_device(cfg.device).type == 'cpu': keep_memory()
         if not onednn: kernels._ONEDNN = False
         if attention:
-            for kind in ('flash', 'cudnn', 'mem_efficient', 'math'): getattr(torch.backends.cuda, f'enable_{kind}_sdp')(kind == attention)
+            for kind in ('flash', 'cudnn', 'mem_efficient', 'math'):
+                getattr(torch.backends.cuda, f'enable_{kind}_sdp')(kind == attention)
         setup = Setup.of(cfg)
-        self.state, data = State.fresh(cfg, setup.device), TokenData(tokens, cfg.context_length, setup.device)
+        self.state, data = (State.fresh(cfg, setup.device),
+                            TokenData(tokens, cfg.context_length, setup.device))
         if cfg.step == 'plain': self.step = PlainStep(self.state, data, cfg, setup)
         else: self.step = Step(self.state, data, cfg, setup, **kwargs)
 
-    def __call__(self)->torch.Tensor:       # the running sum of the losses itself, on the device; one may zero it
-        "One step of training."
-        self.step()
-        self.state.step += 1
-        return self.state.loss_sum
+# %% ../nbs/04d_benchmark.ipynb #7492bbea
+@patch
+def __call__(self:Ours)->torch.Tensor:  # the sum of losses itself, on the device; one may zero it
+    "One step of training."
+    self.step()
+    self.state.step += 1
+    return self.state.loss_sum
 
 # %% ../nbs/04d_benchmark.ipynb #d47e3a96
 class Theirs:
@@ -63,24 +69,29 @@ class Theirs:
         device = self.setup.device
         self.model = self.build(cfg.model, to_llama(State.fresh(cfg, 'cpu').model)).to(device)
         if self.setup.compile: self.compile()
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.model, cfg.weight_decay), lr=cfg.learning_rate, betas=(cfg.beta1, cfg.beta2), fused=fused or None)
-        self.data, self.sum = TokenData(tokens, cfg.context_length, device), torch.zeros((), device=device)
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.model, cfg.weight_decay), lr=cfg.learning_rate,
+            betas=(cfg.beta1, cfg.beta2), fused=fused or None)
+        self.data, self.sum = (TokenData(tokens, cfg.context_length, device),
+                               torch.zeros((), device=device))
         self.starts = self.data.starts(cfg.seed, cfg.batch_size, 0, cfg.max_iters)
 
     def compile(self): self.model.compile()
 
-    def __call__(self)->torch.Tensor:       # the running sum of the losses itself, on the device; one may zero it
-        "One step of training."
-        x, y = self.data.windows(row(self.starts, self.done))
-        with self.setup.precision(): logits = self.logits(x)
-        loss = self.loss(logits, y)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.cfg.grad_clip)
-        for group in self.optimizer.param_groups: group['lr'] = self.cfg.lr(self.done)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.done += 1
-        return self.sum.add_(loss.detach())
+# %% ../nbs/04d_benchmark.ipynb #18902545
+@patch
+def __call__(self:Theirs)->torch.Tensor:  # the sum of losses itself, on the device; one may zero it
+    "One step of training."
+    x, y = self.data.windows(row(self.starts, self.done))
+    with self.setup.precision(): logits = self.logits(x)
+    loss = self.loss(logits, y)
+    loss.backward()
+    nn.utils.clip_grad_norm_(self.model.parameters(), self.cfg.grad_clip)
+    for group in self.optimizer.param_groups: group['lr'] = self.cfg.lr(self.done)
+    self.optimizer.step()
+    self.optimizer.zero_grad()
+    self.done += 1
+    return self.sum.add_(loss.detach())
 
 # %% ../nbs/04d_benchmark.ipynb #672893de
 class TransformersLlama(Theirs):
@@ -91,7 +102,8 @@ class TransformersLlama(Theirs):
         model.load_state_dict(weights)
         return model
 
-    def compile(self):                      # block by block: a whole model gets a mask, and with it slower attention
+    def compile(self):
+        # block by block: a whole model gets a mask, and with it slower attention
         for block in self.model.model.layers: block.compile()
 
     def logits(self, x): return self.model(x).logits
@@ -104,8 +116,10 @@ class LitGPT(Theirs):
         from litgpt import Config as LitConfig, GPT
         from litgpt.scripts.convert_hf_checkpoint import copy_weights_hf_llama
         theirs, c = {}, shape
-        config = LitConfig(block_size=c.context_length, vocab_size=c.vocab_size, padded_vocab_size=c.vocab_size, n_layer=c.num_layers, n_head=c.num_heads,
-            n_embd=c.d_model, intermediate_size=c.d_ff, norm_eps=c.norm_eps, rope_base=c.rope_theta, norm_class_name='RMSNorm', mlp_class_name='LLaMAMLP',
+        config = LitConfig(block_size=c.context_length, vocab_size=c.vocab_size,
+            padded_vocab_size=c.vocab_size, n_layer=c.num_layers, n_head=c.num_heads,
+            n_embd=c.d_model, intermediate_size=c.d_ff, norm_eps=c.norm_eps,
+            rope_base=c.rope_theta, norm_class_name='RMSNorm', mlp_class_name='LLaMAMLP',
             rotary_percentage=1., parallel_residual=False, bias=False)
         copy_weights_hf_llama(config, {}, theirs, weights)
         model = GPT(config)
@@ -122,18 +136,23 @@ class LitGPT(Theirs):
 CONTENDERS = {          # name -> class, changes of the configuration, keywords of the class
     'ours': (Ours, {}, {}),
     'ours, not compiled': (Ours, dict(compile='no'), {}),
-    'ours, additions in any order': (Ours, dict(deterministic=False), dict(attention='flash')),      # as deterministic runs do; else torch may choose another
+    # flash attention, as deterministic runs have it; else torch may choose another
+    'ours, additions in any order': (Ours, dict(deterministic=False), dict(attention='flash')),
     'transformers': (TransformersLlama, dict(compile='no'), dict(fused=False)),
     'transformers, fused AdamW': (TransformersLlama, dict(compile='no'), {}),
     'transformers, compiled': (TransformersLlama, dict(compile='yes'), {}),
-    'transformers, float32': (TransformersLlama, dict(compile='no', dtype='float32'), dict(fused=False)),
+    'transformers, float32': (TransformersLlama, dict(compile='no', dtype='float32'),
+                              dict(fused=False)),
     'litgpt': (LitGPT, dict(compile='no'), {}),
     'litgpt, compiled': (LitGPT, dict(compile='yes'), {}),
 }
+
+# %% ../nbs/04d_benchmark.ipynb #b6c29982
 LADDER = {              # the same for `Ours`
     'readable, float32': (dict(step='plain', dtype='float32'), dict(memory=False)),
     'readable': (dict(step='plain'), dict(memory=False)),
-    'loss in place': (dict(compile='no'), dict(memory=False, onednn=False, one_pass=False, graph=False)),
+    'loss in place': (dict(compile='no'),
+                      dict(memory=False, onednn=False, one_pass=False, graph=False)),
     'update in one pass': (dict(compile='no'), dict(graph=False)),
     'memory kept': (dict(compile='no'), dict(onednn=False)),
     'oneDNN': (dict(compile='no'), {}),
@@ -160,52 +179,64 @@ def make_contender(
     kind, cfg, kwargs = _recipe(name, cfg)
     return kind(cfg, tokens, **kwargs)
 
+# %% ../nbs/04d_benchmark.ipynb #cdf2b634
 def line_up(
     setup:Setup,
     library:str='transformers'      # or litgpt
 )->list[str]:
     "Who competes on a device in a precision: ours, and those of a library."
-    suits = {'ours, not compiled': setup.compile, 'ours, additions in any order': setup.device.type == 'cuda', 'transformers, float32': setup.bf16}
+    suits = {'ours, not compiled': setup.compile,
+             'ours, additions in any order': setup.device.type == 'cuda',
+             'transformers, float32': setup.bf16}
     return [n for n in CONTENDERS if n.startswith(('ours', library)) and suits.get(n, True)]
 
+# %% ../nbs/04d_benchmark.ipynb #57515143
 def rungs(setup:Setup)->list[str]:
     "The changes that mean something on a device in a precision."
     on_cpu, both = ['memory kept', 'oneDNN', 'bfloat16'], ['readable', 'loss in place', 'compiled']
     there = [n for n in LADDER if n in both or (n in on_cpu) == (setup.device.type == 'cpu')]
     return [n for n in there if not (setup.bf16 and n in ('oneDNN', 'bfloat16'))]
 
-# %% ../nbs/04d_benchmark.ipynb #f972e68d
+# %% ../nbs/04d_benchmark.ipynb #846dbab6
+def _random_tokens(cfg, n=1_000_000):
+    "By Zipf's law: the k-th most common token comes 1/k times as often as the first."
+    share = 1/np.arange(1, cfg.vocab_size+1)
+    return np.random.default_rng(0).choice(
+        cfg.vocab_size, n + cfg.context_length, p=share/share.sum()).astype(np.uint16)
+
+# %% ../nbs/04d_benchmark.ipynb #7cc7ce4c
 def _synchronize(device):
     if device.type == 'cuda': torch.cuda.synchronize(device)
 
 def _peak_memory(device):
     "The most bytes that were used at once: on the GPU, or by this process."
     if device.type == 'cuda': return torch.cuda.max_memory_allocated(device)
-    if (status := Path('/proc/self/status')).exists():          # of Linux; what `resource` says begins there with the parent's
+    # what Linux says; what `resource` says begins there with the parent's
+    if (status := Path('/proc/self/status')).exists():
         return 1024*int(status.read_text().partition('VmHWM:')[2].split()[0])
     import resource
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == 'darwin' else 1024)
 
-def _random_tokens(cfg, n=1_000_000):
-    "By Zipf's law: the k-th most common token comes 1/k times as often as the first."
-    share = 1/np.arange(1, cfg.vocab_size+1)
-    return np.random.default_rng(0).choice(cfg.vocab_size, n + cfg.context_length, p=share/share.sum()).astype(np.uint16)
-
+# %% ../nbs/04d_benchmark.ipynb #f972e68d
 def _serve(pipe, name, cfg):
     "What a contender's process does: get ready, then steps as they are asked for."
     try:
         device, step = Setup.of(cfg).device, make_contender(name, cfg, _random_tokens(cfg))
         pipe.send(None)
         while n := pipe.recv():
-            if device.type == 'cuda': torch.cuda.reset_peak_memory_stats()      # of these steps, not of compiling
+            # the peak is to be that of these steps, not of compiling
+            if device.type == 'cuda': torch.cuda.reset_peak_memory_stats()
             _synchronize(device); start = time.perf_counter()
             for _ in range(n): step()
             _synchronize(device)
             seconds = time.perf_counter() - start
-            recorded = getattr(getattr(step, 'step', None), 'peak', 0)          # by a graph, when it was made
+            # a graph has noted its peak when it was made
+            recorded = getattr(getattr(step, 'step', None), 'peak', 0)
             pipe.send((seconds, max(_peak_memory(device), recorded)))
     except Exception as e: pipe.send(f'{type(e).__name__}: {e}')
 
+# %% ../nbs/04d_benchmark.ipynb #605aa6a1
 @contextlib.contextmanager
 def _undisturbed():
     "Processes started here leave Ctrl-C to us."
@@ -218,65 +249,42 @@ def _undisturbed():
 class Contender:
     "A contender at work in a process of its own; use it in a `with` statement."
     def __init__(self, name:str, cfg:Config):
-        from owt_transformer.benchmark import _serve        # by its full name, for the other process to find
+        # by its full name, for the other process to find
+        from owt_transformer.benchmark import _serve
         context = multiprocessing.get_context('spawn')
         self.name, (self.pipe, theirs) = name, context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, name, cfg), daemon=True)
         with _undisturbed(): self.process.start()
         theirs.close()
 
-    def _answer(self):
-        try: answer = self.pipe.recv()
-        except (EOFError, OSError):
-            self.process.join(5)
-            answer = f'its process ended with exit code {self.process.exitcode}; if memory was short, choose a smaller batch_size'
-        if isinstance(answer, str): raise InputError(f'{self.name!r} failed: {answer}')
-        return answer
-
     def __enter__(self): return self
-    def ready(self): self._answer()
-    def __call__(self, n:int)->float:       # seconds
-        "Do `n` steps."
-        with contextlib.suppress(OSError): self.pipe.send(n)        # if it is gone, the answer says so
-        seconds, self.peak = self._answer()
-        return seconds
     def __exit__(self, kind, *exc):
         if kind: self.process.terminate()
         with contextlib.suppress(OSError): self.pipe.send(0)
         self.process.join(10)
         if self.process.is_alive(): self.process.terminate()
 
-# %% ../nbs/04d_benchmark.ipynb #96cbf3a0
-def compete(
-    contenders:dict[str,tuple[str,Config]],     # label -> name of a contender, and its configuration
-    rounds:int=5,
-    round_seconds:float=5.,                     # about
-    keep:bool=True,                             # after Ctrl-C, what was measured counts; False: nobody catches it
-    say=print                                   # told what is happening
-)->dict[str,dict]:                              # label -> figures
-    "Time contenders in alternating rounds."
-    with contextlib.ExitStack() as stack:
-        there = {label: stack.enter_context(Contender(*c)) for label, c in contenders.items()}      # they get ready side by side
-        steps, seconds = {}, {label: [] for label in there}
-        def begin(label, work): say(f'getting ready: {label}'); work.ready(); work(3)
-        def size(label, work): steps[label] = max(1, round(round_seconds/work(1)))
-        def race(label, work): work(1); seconds[label].append(work(steps[label])/steps[label])
-        def everyone(job):
-            "One that fails drops out, and the others go on."
-            for label, work in list(there.items()):
-                try: job(label, work)
-                except InputError as e:
-                    if len(there) == 1: raise
-                    say(str(e)); del there[label], seconds[label]
-        everyone(begin); everyone(size)
-        try:
-            for r in range(1, rounds+1):
-                everyone(race)
-                say(f'round {r} of {rounds}: ' + ', '.join(f'{l} {_step_tokens(contenders[l][1])/s[-1]:,.0f}' for l, s in seconds.items()) + ' tokens per second')
-        except KeyboardInterrupt:
-            if not keep or not all(seconds.values()): raise
-            say('interrupted: what was measured counts')
-        return {l: _figures(_recipe(*contenders[l])[1], seconds[l], there[l].peak) for l in there}
+# %% ../nbs/04d_benchmark.ipynb #7b93ed44
+@patch
+def _answer(self:Contender):
+    try: answer = self.pipe.recv()
+    except (EOFError, OSError):
+        self.process.join(5)
+        answer = (f'its process ended with exit code {self.process.exitcode}; '
+                  'if memory was short, choose a smaller batch_size')
+    if isinstance(answer, str): raise InputError(f'{self.name!r} failed: {answer}')
+    return answer
+
+# %% ../nbs/04d_benchmark.ipynb #2f50e5f5
+@patch
+def ready(self:Contender): self._answer()
+
+@patch
+def __call__(self:Contender, n:int)->float:     # seconds
+    "Do `n` steps."
+    with contextlib.suppress(OSError): self.pipe.send(n)    # if it is gone, the answer says so
+    seconds, self.peak = self._answer()
+    return seconds
 
 # %% ../nbs/04d_benchmark.ipynb #c060daa3
 def _step_tokens(cfg): return cfg.batch_size*cfg.context_length
@@ -285,10 +293,62 @@ def _figures(cfg, seconds, peak):
     "What is reported of one contender."
     middle, here = statistics.median(seconds), environment(Setup.of(cfg))
     rate = _step_tokens(cfg)/middle
-    return dict(tokens_per_second=rate, milliseconds=1e3*middle, fastest=1e3*min(seconds), slowest=1e3*max(seconds), peak_bytes=peak, seconds=seconds,
-                mfu=utilization(cfg.model, rate, here['device'], here['precision'] == 'bfloat16')['mfu'])
+    return dict(tokens_per_second=rate, milliseconds=1e3*middle, fastest=1e3*min(seconds),
+                slowest=1e3*max(seconds), peak_bytes=peak, seconds=seconds,
+                mfu=utilization(cfg.model, rate, here['device'],
+                                here['precision'] == 'bfloat16')['mfu'])
+
+# %% ../nbs/04d_benchmark.ipynb #75126c3a
+def _everyone(there, job, say):
+    "Give each contender the same job; one that fails drops out, and the others go on."
+    for label, work in list(there.items()):
+        try: job(label, work)
+        except InputError as e:
+            if len(there) == 1: raise
+            say(str(e))
+            del there[label]
+
+# %% ../nbs/04d_benchmark.ipynb #95e6d5fc
+def _warm_up(there, round_seconds, say):
+    "Get all of them ready; how many steps make a round of each."
+    steps = {}
+    def begin(label, work): say(f'getting ready: {label}'); work.ready(); work(3)
+    def size(label, work): steps[label] = max(1, round(round_seconds/work(1)))
+    _everyone(there, begin, say)
+    _everyone(there, size, say)
+    return steps
+
+# %% ../nbs/04d_benchmark.ipynb #96cbf3a0
+def compete(
+    contenders:dict[str,tuple[str,Config]], # label -> name of a contender, and its configuration
+    rounds:int=5,
+    round_seconds:float=5.,                 # about
+    keep:bool=True,                         # after Ctrl-C, what was measured counts; False: raise
+    say=print                               # told what is happening
+)->dict[str,dict]:                          # label -> figures
+    "Time contenders in alternating rounds."
+    with contextlib.ExitStack() as stack:
+        # they get ready side by side
+        there = {l: stack.enter_context(Contender(*c)) for l, c in contenders.items()}
+        steps, seconds = _warm_up(there, round_seconds, say), {l: [] for l in there}
+        def race(label, work): work(1); seconds[label].append(work(steps[label])/steps[label])
+        try:
+            for r in range(1, rounds+1):
+                _everyone(there, race, say)
+                rates = (f'{l} {_step_tokens(contenders[l][1])/seconds[l][-1]:,.0f}' for l in there)
+                say(f'round {r} of {rounds}: {", ".join(rates)} tokens per second')
+        except KeyboardInterrupt:
+            if not keep or not all(seconds[l] for l in there): raise
+            say('interrupted: what was measured counts')
+        return {l: _figures(_recipe(*contenders[l])[1], seconds[l], work.peak)
+                for l, work in there.items()}
 
 # %% ../nbs/04d_benchmark.ipynb #a1cd0b07
+def _recorded(cfg):
+    "The fields of a configuration that a speed depends on."
+    return {k: getattr(cfg, k) for k in (
+        *ModelConfig.__dataclass_fields__, 'batch_size', 'accumulate', 'deterministic')}
+
 def benchmark(
     cfg:Config,                         # shape, batch, precision, device
     names:list[str]=('ours',),          # of `CONTENDERS` and `LADDER`
@@ -298,16 +358,14 @@ def benchmark(
     "Time contenders with the same configuration."
     figures = compete({n: (n, cfg) for n in names}, say=say, **kwargs)
     libraries = {n.partition(',')[0] for n in names} & {'transformers', 'litgpt'}
-    return dict(environment=environment(Setup.of(cfg)) | {l: version(l) for l in sorted(libraries)}, config=_recorded(cfg), contenders=figures)
+    return dict(environment=environment(Setup.of(cfg)) | {l: version(l) for l in sorted(libraries)},
+                config=_recorded(cfg), contenders=figures)
 
-def _recorded(cfg):
-    "The fields of a configuration that a speed depends on."
-    return {k: getattr(cfg, k) for k in (*ModelConfig.__dataclass_fields__, 'batch_size', 'accumulate', 'deterministic')}
-
+# %% ../nbs/04d_benchmark.ipynb #185dab18
 def ratio(
     result:dict,                        # of `benchmark`
     a:str, b:str                        # two of its contenders
-)->tuple[float,float,float]:            # how many times as fast is `a` as `b`: median, least and most of the rounds
+)->tuple[float,float,float]:            # how many times as fast is `a` as `b`: median, least, most
     "Compare two contenders round by round."
     a, b = (result['contenders'][n]['seconds'] for n in (a, b))
     each = [there/here for here, there in zip(a, b)]
@@ -317,14 +375,17 @@ def ratio(
 def benchmark_table(
     result:dict     # of `benchmark`
 )->str:             # Markdown
-    "A table; its last columns say how many times as fast each is as each rival: the median over the rounds of the ratio in a round."
+    "A row for each contender, with the median `ratio` to each rival."
     them = [n for n in result['contenders'] if n.startswith(('transformers', 'litgpt'))]
-    rows = [['', 'tokens/s', 'ms per step (fastest to slowest)', 'peak memory', 'MFU', *(f'÷ {n}' for n in them)]]
+    rows = [['', 'tokens/s', 'ms per step (fastest to slowest)', 'peak memory', 'MFU',
+             *(f'÷ {n}' for n in them)]]
     for name, r in result['contenders'].items():
         mfu = r['mfu'] if isinstance(r['mfu'], str) else f"{r['mfu']:.1%}"
-        ms, low, high = (f'{v:,.{0 if v >= 100 else 2}f}' for v in (r['milliseconds'], r['fastest'], r['slowest']))
+        ms, low, high = (f'{v:,.{0 if v >= 100 else 2}f}'
+                         for v in (r['milliseconds'], r['fastest'], r['slowest']))
         times = (f'{ratio(result, name, n)[0]:.2f}' for n in them)
-        rows.append([name, f"{r['tokens_per_second']:,.0f}", f'{ms} ({low} to {high})', f"{r['peak_bytes']/1e9:.2f} GB", mfu, *times])
+        rows.append([name, f"{r['tokens_per_second']:,.0f}", f'{ms} ({low} to {high})',
+                     f"{r['peak_bytes']/1e9:.2f} GB", mfu, *times])
     rows.insert(1, ['---'] + ['---:']*(len(rows[0])-1))
     return '\n'.join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -346,6 +407,7 @@ def agreement(
         curves[name] = losses
     return curves
 
+# %% ../nbs/04d_benchmark.ipynb #f994a545
 def largest_difference(a:list, b:list)->float:
     "The largest relative difference between two curves."
     return max(abs(x/y - 1) for x, y in zip(a, b))
@@ -358,9 +420,12 @@ def record_agreement(
     text:str,               # what the tokens are, for people
     steps:int=300
 ):
-    "Write down the losses of the first steps of a run: of `transformers` in float32, and of our step in float32, in bfloat16, and with eight-bit logits."
-    out = dict(environment=environment(Setup.of(cfg)), text=text, parameters=sum(parameter_ledger(cfg.model).values()), steps=steps, every=10, config=asdict(cfg))
-    for name, dtype, fp8 in (('float32', 'float32', False), ('bfloat16', 'bfloat16', False), ('eight-bit head', 'bfloat16', True)):
+    "Write down the losses of a run's first steps: of `transformers`, and ours in each precision."
+    out = dict(environment=environment(Setup.of(cfg)), text=text,
+               parameters=sum(parameter_ledger(cfg.model).values()),
+               steps=steps, every=10, config=asdict(cfg))
+    for name, dtype, fp8 in (('float32', 'float32', False), ('bfloat16', 'bfloat16', False),
+                             ('eight-bit head', 'bfloat16', True)):
         who = ('ours', 'transformers') if name == 'float32' else ('ours',)
         out[name] = agreement(replace(cfg, dtype=dtype, fp8_head=fp8), tokens, steps, who)
         dump_json(path, out)
@@ -372,17 +437,22 @@ def batches_from_file(path, cfg:Config, steps:int, device):
     for _ in range(steps):
         tokens = np.memmap(path, dtype=np.uint16, mode='r')
         starts = torch.randint(len(tokens) - T, (cfg.batch_size,)).tolist()
-        x, y = (torch.stack([torch.from_numpy(tokens[s+k:s+k+T].astype(np.int64)) for s in starts]) for k in (0, 1))
-        if device.type == 'cuda': x, y = (t.pin_memory().to(device, non_blocking=True) for t in (x, y))
+        x, y = (torch.stack([torch.from_numpy(tokens[s+k:s+k+T].astype(np.int64)) for s in starts])
+                for k in (0, 1))
+        if device.type == 'cuda':
+            x, y = (t.pin_memory().to(device, non_blocking=True) for t in (x, y))
         yield x, y
 
+# %% ../nbs/04d_benchmark.ipynb #5151e882
 def batches_from_table(data:TokenData, cfg:Config, steps:int):
-    "Batches in the way of our step: a row of a table says where the samples begin; on a GPU the number of the step is there too."
-    starts, done = data.starts(cfg.seed, cfg.batch_size, 0, steps), torch.zeros(1, dtype=torch.int64, device=data.device)
+    "Batches in the way of our step: a row of a table says where the samples begin."
+    starts, done = (data.starts(cfg.seed, cfg.batch_size, 0, steps),
+                    torch.zeros(1, dtype=torch.int64, device=data.device))
     for step in range(steps):
         yield data.windows(row(starts, done if data.device.type == 'cuda' else step))
         if data.device.type == 'cuda': done += 1
 
+# %% ../nbs/04d_benchmark.ipynb #1479be7e
 def fetch_benchmark(
     cfg:Config,
     n_tokens:int=10_000_000,    # in the file
@@ -396,13 +466,26 @@ def fetch_benchmark(
         tokens.tofile(path := Path(folder)/'tokens.bin')
         data = TokenData(tokens, cfg.context_length, device)
         for _ in range(rounds):
-            for name, fetched in dict(ours=batches_from_table(data, cfg, batches), slices=batches_from_file(path, cfg, batches, device)).items():
+            for name, fetched in dict(
+                    ours=batches_from_table(data, cfg, batches),
+                    slices=batches_from_file(path, cfg, batches, device)).items():
                 _synchronize(device); start = time.perf_counter()
                 for x, y in fetched: pass
                 _synchronize(device)
                 seconds[name].append((time.perf_counter() - start)/batches)
     out = {name: 1e6*statistics.median(s) for name, s in seconds.items()}
-    return out | dict(ratio=statistics.median(b/a for a, b in zip(seconds['ours'], seconds['slices'])))
+    return out | dict(
+        ratio=statistics.median(b/a for a, b in zip(seconds['ours'], seconds['slices'])))
+
+# %% ../nbs/04d_benchmark.ipynb #020ba1df
+def _fastest(work, device):
+    "The least seconds that `work` takes in ten tries, after one that is not counted."
+    times = []
+    for _ in range(11):
+        _synchronize(device); start = time.perf_counter()
+        work(); _synchronize(device)
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
 
 # %% ../nbs/04d_benchmark.ipynb #40c4b5a0
 def ceilings(
@@ -411,20 +494,18 @@ def ceilings(
     size:int=None           # of the square matrices; default: 8192 on a GPU, 2048 elsewhere
 )->dict[str,float]:         # 'flops' and 'bytes' a second
     "The best of ten large matrix products, and of ten large copies or updates in place."
-    dtype, n = torch.bfloat16 if bf16 else torch.float32, size or (8192 if device.type == 'cuda' else 2048)
+    gpu, dtype = device.type == 'cuda', torch.bfloat16 if bf16 else torch.float32
+    n = size or (8192 if gpu else 2048)
     a, b = torch.randn(2, n, n, device=device, dtype=dtype)
-    out, long = torch.empty_like(a), torch.randn(n*n*(4 if device.type == 'cuda' else 16), device=device)
+    out, long = torch.empty_like(a), torch.randn(n*n*(4 if gpu else 16), device=device)
     copy = torch.empty_like(long)
-    def best(work):
-        times = []
-        for _ in range(11):
-            _synchronize(device); start = time.perf_counter()
-            work(); _synchronize(device)
-            times.append(time.perf_counter() - start)
-        return min(times[1:])
-    fastest = min(best(lambda: torch.mm(a, b, out=out)), best(lambda: product(a, b)))        # of the libraries that we use
-    moved = min(best(lambda: copy.copy_(long)), best(lambda: long.mul_(1.0001)))              # 4 bytes read and 4 written for each number
-    return dict(flops=2*n**3/fastest, bytes=8*long.numel()/moved)
+    # by the libraries that we use
+    best = min(_fastest(lambda: torch.mm(a, b, out=out), device),
+               _fastest(lambda: product(a, b), device))
+    moved = min(_fastest(lambda: copy.copy_(long), device),
+                _fastest(lambda: long.mul_(1.0001), device))
+    # 4 bytes read and 4 written for each number
+    return dict(flops=2*n**3/best, bytes=8*long.numel()/moved)
 
 # %% ../nbs/04d_benchmark.ipynb #87cd5ed0
 def traffic_ledger(
@@ -433,30 +514,24 @@ def traffic_ledger(
 )->dict[str,float]:         # bytes per step
     "Bytes that a step carries to and from memory beside its products, by part."
     width, params = 2 if bf16 else 4, sum(parameter_ledger(cfg.model).values())
-    read, written, copied = 12 + 2*width, 12, width if bf16 else 0          # weight and two means in float32; the gradient twice; a bfloat16 copy
-    return {'optimiser': (read + written + copied)*params, 'logits': 2*width*_step_tokens(cfg)*cfg.vocab_size}
+    # weight and two means in float32; the gradient twice; a bfloat16 copy
+    read, written, copied = 12 + 2*width, 12, width if bf16 else 0
+    return {'optimiser': (read + written + copied)*params,
+            'logits': 2*width*_step_tokens(cfg)*cfg.vocab_size}
 
+# %% ../nbs/04d_benchmark.ipynb #fe1d0cda
 def floor(
     cfg:Config,
     peak:dict,              # of `ceilings`
     bf16:bool=True
 )->dict[str,float]:         # milliseconds a step
-    "An estimate of the time that a step must take, by part: its operations, and the traffic that hardly hides behind them."
-    arithmetic = {part: 1e3*f*_step_tokens(cfg)/peak['flops'] for part, f in flops_ledger(cfg.model).items()}
-    return arithmetic | {part: 1e3*b/peak['bytes'] for part, b in traffic_ledger(cfg, bf16).items()}
+    "About how long a step must take, by part: its operations, and traffic that hardly hides."
+    arithmetic = {part: 1e3*f*_step_tokens(cfg)/peak['flops']
+                  for part, f in flops_ledger(cfg.model).items()}
+    return arithmetic | {part: 1e3*b/peak['bytes']
+                         for part, b in traffic_ledger(cfg, bf16).items()}
 
 # %% ../nbs/04d_benchmark.ipynb #6ccbc86d
-def profile_step(
-    cfg:Config,
-    folder:Path,            # gets trace.json, for chrome://tracing or ui.perfetto.dev
-    steps:int=3,
-    rows:int|None=10        # None: all
-)->list[tuple[str,float,float]]:        # name, milliseconds a step, calls a step; the most expensive first
-    "Profile our step: kernel by kernel, or on a CPU operation by operation."
-    from owt_transformer.benchmark import _profile      # by its full name, for the other process to find
-    with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as other: top = other.submit(_profile, cfg, str(folder), steps).result()
-    return top[:rows]
-
 def _profile(cfg, folder, steps):
     os.environ.setdefault('KINETO_LOG_LEVEL', '9')      # the profiler need not say that it profiles
     from torch.profiler import ProfilerActivity, profile
@@ -469,8 +544,33 @@ def _profile(cfg, folder, steps):
     Path(folder).mkdir(parents=True, exist_ok=True)
     p.export_chrome_trace(str(Path(folder)/'trace.json'))
     own = lambda e: e.self_device_time_total if cuda else e.self_cpu_time_total
-    events = [e for e in p.key_averages() if not cuda or e.device_type == torch.autograd.DeviceType.CUDA]       # not what launched the kernels as well
-    return [(e.key, own(e)/steps/1e3, e.count/steps) for e in sorted(events, key=own, reverse=True)]
+    # on a GPU not what launched the kernels as well
+    events = [e for e in p.key_averages()
+              if not cuda or e.device_type == torch.autograd.DeviceType.CUDA]
+    return [(e.key, own(e)/steps/1e3, e.count/steps)
+            for e in sorted(events, key=own, reverse=True)]
+
+# %% ../nbs/04d_benchmark.ipynb #f31b96a8
+def profile_step(
+    cfg:Config,
+    folder:Path,            # gets trace.json, for chrome://tracing or ui.perfetto.dev
+    steps:int=3,
+    rows:int|None=10        # None: all
+)->list[tuple[str,float,float]]:    # name, milliseconds and calls a step; the most expensive first
+    "Profile our step: kernel by kernel, or on a CPU operation by operation."
+    # by its full name, for the other process to find
+    from owt_transformer.benchmark import _profile
+    with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as other:
+        top = other.submit(_profile, cfg, str(folder), steps).result()
+    return top[:rows]
+
+# %% ../nbs/04d_benchmark.ipynb #4c1cac3a
+def _check_library(library, shape):
+    "Raise `InputError` if a library is not there, or cannot build the same model."
+    if importlib.util.find_spec(library) is None:
+        raise InputError(f'--compare {library} needs the library {library}: '
+                         f'pip install {library}, or leave --compare out')
+    llama_config(shape)     # raises if theirs cannot be the same model
 
 # %% ../nbs/04d_benchmark.ipynb #c89bedfa
 def run_benchmark(
@@ -482,51 +582,62 @@ def run_benchmark(
     **kwargs                # of `compete`
 )->dict:                    # what benchmark.json holds
     "Benchmark one configuration, print the table and write it down."
-    if compare and importlib.util.find_spec(compare) is None:
-        raise InputError(f'--compare {compare} needs the library {compare}: pip install {compare}, or leave --compare out')
-    if compare: llama_config(cfg.model)             # raises if theirs cannot be the same model
+    if compare: _check_library(compare, cfg.model)
     setup = Setup.of(cfg)
     here = environment(setup)
-    say(f"{here['device']}, {here['precision']}, batch {cfg.batch_size} x {cfg.context_length}, vocabulary {cfg.vocab_size:,}")
+    say(f"{here['device']}, {here['precision']}, batch {cfg.batch_size} x {cfg.context_length}, "
+        f'vocabulary {cfg.vocab_size:,}')
     result = benchmark(cfg, line_up(setup, compare) if compare else ['ours'], say=say, **kwargs)
     say('\n' + benchmark_table(result))
     dump_json(Path(folder)/'benchmark.json', result)
     if compare:
         result['fetch'] = fetch_benchmark(cfg)
-        say(f"\na batch: {result['fetch']['ours']:,.0f} microseconds, {result['fetch']['slices']:,.0f} by a fresh memory map and slices ({result['fetch']['ratio']:.0f} times)")
+        say(f"\na batch: {result['fetch']['ours']:,.0f} microseconds, "
+            f"{result['fetch']['slices']:,.0f} by a fresh memory map and slices "
+            f"({result['fetch']['ratio']:.0f} times)")
         dump_json(Path(folder)/'benchmark.json', result)
     if profile:
         say('\nmilliseconds a step, calls, kernel')
-        for name, ms, calls in profile_step(cfg, folder): say(f'{ms:9.3f} {calls:6.0f}  {name[:90]}')
+        for name, ms, calls in profile_step(cfg, folder):
+            say(f'{ms:9.3f} {calls:6.0f}  {name[:90]}')
     say(f'\nresults in {folder}')
     return result
 
 # %% ../nbs/04d_benchmark.ipynb #7613693d
 def variants(cfg:Config)->dict[str,Config]:
     "Half and twice of one thing at a time, where that can be built."
-    out, fields = {}, {'samples': ['batch_size'], 'context': ['context_length'], 'width': ['d_model', 'd_ff'], 'blocks': ['num_layers']}
+    out, fields = {}, {'samples': ['batch_size'], 'context': ['context_length'],
+                       'width': ['d_model', 'd_ff'], 'blocks': ['num_layers']}
     for what, by in itertools.product(fields, (.5, 2)):
         sizes = {n: by*getattr(cfg, n) for n in fields[what]}
         if any(s % 1 for s in sizes.values()): continue
-        with contextlib.suppress(InputError): out[f'{what} × {by:g}'] = replace(cfg, **{n: int(s) for n, s in sizes.items()}).check()
+        with contextlib.suppress(InputError):
+            out[f'{what} × {by:g}'] = replace(
+                cfg, **{n: int(s) for n, s in sizes.items()}).check()
     return out
 
+# %% ../nbs/04d_benchmark.ipynb #b6955e55
 def scaling(
     cfg:Config,
-    which:dict=None,        # what is changed -> the changed configuration; default: all `variants`. They are in memory together
+    which:dict=None,        # what is changed -> the changed configuration; default: all `variants`
     say=print,
     **kwargs                # of `compete`
-)->list[dict]:              # for each variant what it is, its figures, and those of the configuration itself beside it
+)->list[dict]:              # for each variant what it is, its figures, and beside it those of `cfg`
     "Our speed where one thing is halved or doubled, in turns with the configuration itself."
     which = which or variants(cfg)
     say(', '.join(which))
-    figures = compete({'itself': ('ours', cfg), **{what: ('ours', c) for what, c in which.items()}}, say=lambda s: say(s) if 'failed' in s else None, **kwargs)
-    return [dict(what=what, config=_recorded(c), flops_per_token=sum(flops_ledger(c.model).values()), variant=figures[what], itself=figures['itself'])
-            for what, c in which.items() if {what, 'itself'} <= figures.keys()]         # of others it has been said why
+    # all of them are in memory together
+    figures = compete({'itself': ('ours', cfg), **{what: ('ours', c) for what, c in which.items()}},
+                      say=lambda s: say(s) if 'failed' in s else None, **kwargs)
+    return [dict(what=what, config=_recorded(c),
+                 flops_per_token=sum(flops_ledger(c.model).values()),
+                 variant=figures[what], itself=figures['itself'])
+            for what, c in which.items()
+            if {what, 'itself'} <= figures.keys()]      # of others it has been said why
 
 # %% ../nbs/04d_benchmark.ipynb #70f78f44
 def measure(
-    folder:Path,            # gets ceilings.json, benchmark.json, ladder.json, scaling.json, profile.json and trace.json
+    folder:Path,            # gets ceilings, benchmark, ladder, scaling, profile and trace (.json)
     cfg:Config,
     say=print,
     compare:str='transformers',     # beside a library, or '': ours alone
@@ -536,29 +647,43 @@ def measure(
     setup, folder = Setup.of(cfg), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)           # if that fails, it should fail at once
     def write(name, content): dump_json(folder/f'{name}.json', content)
-    kwargs = dict(keep=False) | kwargs                  # Ctrl-C ends all of it, and what has been written stays
+    kwargs = dict(keep=False) | kwargs      # Ctrl-C ends all of it, and what has been written stays
     write('ceilings', dict(environment=environment(setup), **ceilings(setup.device, setup.bf16)))
     run_benchmark(cfg, folder, compare=compare, say=say, **kwargs)
     result = benchmark(cfg, rungs(setup), say=say, **kwargs)
     say('\n' + benchmark_table(result)); write('ladder', result)
-    write('profile', dict(environment=environment(setup), kernels=profile_step(cfg, folder, rows=None)))
+    write('profile', dict(environment=environment(setup),
+                          kernels=profile_step(cfg, folder, rows=None)))
     scaled, which = [], variants(cfg)
-    for group in [which] if setup.device.type == 'cuda' else [{what: c} for what, c in which.items()]:     # a GPU's memory holds them all
+    for group in ([which] if setup.device.type == 'cuda'        # its memory holds them all
+                  else [{what: c} for what, c in which.items()]):
         scaled += scaling(cfg, group, say=say, **dict(rounds=3) | kwargs)
         write('scaling', dict(environment=environment(setup), variants=scaled))
+
+# %% ../nbs/04d_benchmark.ipynb #47bc9a44
+_USAGE = 'usage: python -m owt_transformer.benchmark FOLDER [--config PRESET] [--FIELD VALUE ...]'
+
+def _parse(argv):
+    "The folder and the configuration that the command line names."
+    if not argv or argv[0].startswith('-'): raise InputError(_USAGE)
+    if useless := {a.partition('=')[0].replace('_', '-') for a in argv} & {
+            '--name', '--output-dir', '--resume', '--compare', '--profile'}:
+        raise InputError(f'{min(useless)} means nothing here: everything is measured, '
+                         f'and written to {argv[0]}')
+    runs = parse_args(['--benchmark', *argv[1:]]).runs
+    if len(runs) > 1:
+        raise InputError(f'{len(runs)} runs cannot be measured at once: '
+                         'choose a preset of one run, such as --config owt')
+    return Path(argv[0]), runs[0]
 
 # %% ../nbs/04d_benchmark.ipynb #5d38674a
 def main(argv:list[str])->int:      # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
     "The command line of `measure`."
     try:
-        usage = 'usage: python -m owt_transformer.benchmark FOLDER [--config PRESET] [--FIELD VALUE ...]'
-        if {'-h', '--help'} & {*argv}: print(f'{usage}\n\nThe fields are those of python -m owt_transformer.train --help.'); return 0
-        if not argv or argv[0].startswith('-'): raise InputError(usage)
-        if useless := {a.partition('=')[0].replace('_', '-') for a in argv} & {'--name', '--output-dir', '--resume', '--compare', '--profile'}:
-            raise InputError(f'{min(useless)} means nothing here: everything is measured, and written to {argv[0]}')
-        runs = parse_args(['--benchmark', *argv[1:]]).runs
-        if len(runs) > 1: raise InputError(f'{len(runs)} runs cannot be measured at once: choose a preset of one run, such as --config owt')
-        measure(Path(argv[0]), runs[0])
+        if {'-h', '--help'} & {*argv}:
+            print(f'{_USAGE}\n\nThe fields are those of python -m owt_transformer.train --help.')
+            return 0
+        measure(*_parse(argv))
         return 0
     except (InputError, OSError, MemoryError, RuntimeError) as e:
         if not (message := _message(e, 'FOLDER')): raise

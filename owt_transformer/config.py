@@ -21,108 +21,169 @@ from .optim import cosine_lr
 @dataclass
 class Config(ModelConfig):
     "Everything that can be chosen about a run; the model's fields come first."
-    name:str='run'                      # names the run's folder
-    corpus:str='synthetic-stories'      # owt, tinystories, owt-sample, tinystories-sample, synthetic-stories, synthetic-web; or any name, with train_text
-    train_text:str=''                   # text file of your own instead of the corpus
-    valid_text:str=''                   # its validation text; without it a tenth of train_text is held out
-    tokenizer:str=''                    # folder of a saved tokenizer (such as PREPARED/tokenizer) to use instead of learning one; vocab_size must be its own
-    synthetic_bytes:int=4_000_000       # training text to generate for a synthetic corpus (bytes)
-    data_dir:str='data'                 # where downloads, tokenizers and tokens are kept for the next run
-    workers:int=0                       # processes that prepare the data; 0: one for each core
-    batch_size:int=32                   # samples in a step
-    max_iters:int=40_000                # steps
-    learning_rate:float=3e-4            # at the end of the warmup
-    min_learning_rate:float=3e-5        # at the end of the run
-    warmup_iters:int=400                # steps of linear rise
-    weight_decay:float=.1               # AdamW, on matrices alone
-    beta1:float=.9                      # AdamW, memory of the mean gradient
-    beta2:float=.95                     # AdamW, memory of the mean square
-    grad_clip:float=1.                  # largest norm of the joint gradient
-    seed:int=0                          # of the initial weights and of the batches
-    eval_interval:int=2000              # steps between evaluations
-    eval_tokens:int=1_000_000           # validation tokens in each, the same ones every time; 0: all. The last one takes all
-    log_interval:int=100                # steps between rows of metrics.csv
-    patience:int=0                      # end after so many evaluations without a lower loss, and sum up the best model; 0: go on to the last step
-    checkpoint_interval:int=10_000      # steps between checkpoints
-    sample_tokens:int=100               # length of the samples that are written at the end
-    device:str='auto'                   # auto, cpu, cuda, cuda:1, mps
-    dtype:str='auto'                    # float32 or bfloat16 for the matrix products; auto: bfloat16 on a GPU that has it, else float32
-    compile:str='auto'                  # yes, no; auto: yes on a CUDA GPU, and on a CPU if the run is long and a C++ compiler is there
-    step:str='fast'                     # fast, or plain: the readable step, to compare with
-    accumulate:int=0                    # parts in which a step goes through its batch; 0: one, or on a CPU parts of at most 2,048 tokens
-    deterministic:bool=True             # on a GPU: the same bits each time, at some cost in speed
-    fp8_head:bool=False                 # on Ada, Hopper or later: logits from eight-bit factors; changes the result
+    name:str='run'                  # names the run's folder
+    # owt, tinystories, owt-sample, tinystories-sample, synthetic-stories, synthetic-web;
+    # or any name, with train_text
+    corpus:str='synthetic-stories'
+    train_text:str=''               # text file of your own instead of the corpus
+    valid_text:str=''               # its validation text; else a tenth of train_text is held out
+    # folder of a saved tokenizer (such as PREPARED/tokenizer) to use instead of learning one;
+    # vocab_size must be its own
+    tokenizer:str=''
+    synthetic_bytes:int=4_000_000   # training text to generate for a synthetic corpus (bytes)
+    data_dir:str='data'             # keeps downloads, tokenizers and tokens for the next run
+    workers:int=0                   # processes that prepare the data; 0: one for each core
+
+    batch_size:int=32               # samples in a step
+    max_iters:int=40_000            # steps
+    learning_rate:float=3e-4        # at the end of the warmup
+    min_learning_rate:float=3e-5    # at the end of the run
+    warmup_iters:int=400            # steps of linear rise
+    weight_decay:float=.1           # AdamW, on matrices alone
+    beta1:float=.9                  # AdamW, memory of the mean gradient
+    beta2:float=.95                 # AdamW, memory of the mean square
+    grad_clip:float=1.              # largest norm of the joint gradient
+    seed:int=0                      # of the initial weights and of the batches
+
+    eval_interval:int=2000          # steps between evaluations
+    # validation tokens in each, the same ones every time; 0: all. The last one takes all
+    eval_tokens:int=1_000_000
+    log_interval:int=100            # steps between rows of metrics.csv
+    # end after so many evaluations without a lower loss, and sum up the best model; 0: never
+    patience:int=0
+    checkpoint_interval:int=10_000  # steps between checkpoints
+    sample_tokens:int=100           # length of the samples that are written at the end
+
+    device:str='auto'               # auto, cpu, cuda, cuda:1, mps
+    # float32 or bfloat16 for matrix products; auto: bfloat16 on a GPU that has it, else float32
+    dtype:str='auto'
+    # yes, no; auto: yes on a CUDA GPU, and on a CPU if the run is long and a C++ compiler is there
+    compile:str='auto'
+    step:str='fast'                 # fast, or plain: the readable step, to compare with
+    # parts into which a step cuts its batch; 0: one, or on a CPU parts of at most 2,048 tokens
+    accumulate:int=0
+    deterministic:bool=True         # on a GPU: the same bits each time, at some cost in speed
+    # on Ada, Hopper or later: logits from eight-bit factors; changes the result
+    fp8_head:bool=False
 
 # %% ../nbs/04a_config.ipynb #13f9e859
 @patch(as_prop=True)
 def tokens(self:Config)->int: return self.batch_size*self.context_length*self.max_iters
 
 @patch(as_prop=True)
-def model(self:Config)->ModelConfig: return ModelConfig(**{f.name: getattr(self, f.name) for f in fields(ModelConfig)})
+def model(self:Config)->ModelConfig:
+    return ModelConfig(**{f.name: getattr(self, f.name) for f in fields(ModelConfig)})
 
+# %% ../nbs/04a_config.ipynb #5faa6977
 @patch
 def lr(self:Config, step:int)->float:
     "The learning rate of a step, counted from 0."
-    return cosine_lr(step, self.learning_rate, self.min_learning_rate, self.warmup_iters, self.max_iters)
+    return cosine_lr(step, self.learning_rate, self.min_learning_rate,
+                     self.warmup_iters, self.max_iters)
 
-_POSITIVE = ('batch_size','max_iters','learning_rate','grad_clip','eval_interval','log_interval','checkpoint_interval','synthetic_bytes')
-_NOT_NEGATIVE = ('accumulate','min_learning_rate','warmup_iters','weight_decay','eval_tokens','patience','sample_tokens','workers')
+# %% ../nbs/04a_config.ipynb #ef0663d1
+def _typed(key, value, typ):
+    "`value` if it is a `typ` (an int passes for a float)."
+    if typ is float and type(value) is int: return float(value)
+    if type(value) is not typ:
+        raise InputError(f'{key}={value!r} has the wrong type: '
+                         f'it must be {typ.__name__}, not {type(value).__name__}')
+    return value
 
+# %% ../nbs/04a_config.ipynb #270932c7
+def _check_name(name, field='name'):
+    if name in ('', '.', '..') or Path(name).name != name or not name.isprintable():
+        raise InputError(f'{field}={name!r} must be a plain folder name without slashes, '
+                         'such as my-run')
+
+@patch
+def _check_names(self:Config):
+    "What becomes a folder's name or a path."
+    _check_name(self.name); _check_name(self.corpus, 'corpus')
+    for f in ('data_dir', 'train_text', 'valid_text', 'tokenizer'):
+        if '\0' in getattr(self, f):
+            raise InputError(f'{f}={getattr(self, f)!r} is no path: leave the zero byte out')
+
+# %% ../nbs/04a_config.ipynb #14c26391
+_POSITIVE = ('batch_size','max_iters','learning_rate','grad_clip','eval_interval','log_interval',
+             'checkpoint_interval','synthetic_bytes')
+_NOT_NEGATIVE = ('accumulate','min_learning_rate','warmup_iters','weight_decay','eval_tokens',
+                 'patience','sample_tokens','workers')
+
+# %% ../nbs/04a_config.ipynb #9effe756
+@patch
+def _check_ranges(self:Config):
+    "Each number by itself."
+    for f in fields(self):
+        if f.type is float and not math.isfinite(getattr(self, f.name)):
+            raise InputError(f'{f.name}={getattr(self, f.name)} must be a finite number')
+    for f in _POSITIVE:
+        if getattr(self, f) <= 0:
+            raise InputError(f'{f}={getattr(self, f)} must be positive: choose a number above 0')
+    for f in _NOT_NEGATIVE:
+        if getattr(self, f) < 0:
+            raise InputError(f'{f}={getattr(self, f)} must not be negative: choose 0 or more')
+    for f in ('beta1', 'beta2'):
+        if not 0 <= getattr(self, f) < 1:
+            raise InputError(f'{f}={getattr(self, f)} must lie in [0, 1)')
+
+# %% ../nbs/04a_config.ipynb #3b522f93
+@patch
+def _check_together(self:Config):
+    "Numbers that depend on each other."
+    if self.warmup_iters > self.max_iters:
+        raise InputError(f'warmup_iters={self.warmup_iters} is longer than the run: '
+                         f'choose at most max_iters={self.max_iters}')
+    if self.min_learning_rate > self.learning_rate:
+        raise InputError(f'min_learning_rate={self.min_learning_rate} is above '
+                         f'learning_rate={self.learning_rate}: choose less')
+    if self.accumulate and self.batch_size % self.accumulate:
+        raise InputError(f'accumulate={self.accumulate} does not divide '
+                         f'batch_size={self.batch_size}: choose a divisor')
+    if self.fp8_head and (self.vocab_size % 16 or self.d_model % 16):
+        raise InputError(f'fp8_head needs multiples of 16, not vocab_size={self.vocab_size} '
+                         f'and d_model={self.d_model}: choose such sizes, or leave it out')
+
+# %% ../nbs/04a_config.ipynb #2849cc11
 @patch
 def check(self:Config):
     "Raise `InputError` for a run that cannot be done."
     for f in fields(self):
         if f.type in (int, float, bool): _typed(f.name, getattr(self, f.name), f.type)
     self.model.check()
-    for f in fields(self):
-        if f.type is float and not math.isfinite(getattr(self, f.name)): raise InputError(f'{f.name}={getattr(self, f.name)} must be a finite number')
-    for f in _POSITIVE:
-        if getattr(self, f) <= 0: raise InputError(f'{f}={getattr(self, f)} must be positive: choose a number above 0')
-    for f in _NOT_NEGATIVE:
-        if getattr(self, f) < 0: raise InputError(f'{f}={getattr(self, f)} must not be negative: choose 0 or more')
-    for f in ('beta1', 'beta2'):
-        if not 0 <= getattr(self, f) < 1: raise InputError(f'{f}={getattr(self, f)} must lie in [0, 1)')
-    if self.warmup_iters > self.max_iters:
-        raise InputError(f'warmup_iters={self.warmup_iters} is longer than the run: choose at most max_iters={self.max_iters}')
-    if self.min_learning_rate > self.learning_rate:
-        raise InputError(f'min_learning_rate={self.min_learning_rate} is above learning_rate={self.learning_rate}: choose less')
-    if self.accumulate and self.batch_size % self.accumulate:
-        raise InputError(f'accumulate={self.accumulate} does not divide batch_size={self.batch_size}: choose a divisor')
-    if self.fp8_head and (self.vocab_size % 16 or self.d_model % 16):
-        raise InputError(f'fp8_head needs multiples of 16, not vocab_size={self.vocab_size} and d_model={self.d_model}: choose such sizes, or leave it out')
-    for f, allowed in dict(dtype=('auto','float32','bfloat16'), compile=('auto','yes','no'), step=('fast','plain')).items():
-        if getattr(self, f) not in allowed: raise InputError(f'{f}={getattr(self, f)!r} is not known: choose from {", ".join(allowed)}')
+    self._check_ranges()
+    self._check_together()
+    for f, allowed in dict(dtype=('auto','float32','bfloat16'), compile=('auto','yes','no'),
+                           step=('fast','plain')).items():
+        if getattr(self, f) not in allowed:
+            raise InputError(f'{f}={getattr(self, f)!r} is not known: '
+                             f'choose from {", ".join(allowed)}')
     if self.batch_size*self.context_length > 1<<31:
-        raise InputError(f'batch_size={self.batch_size} of context_length={self.context_length} are more than 2**31 tokens: choose smaller ones')
-    if not 0 <= self.seed < 1<<63: raise InputError(f'seed={self.seed} is out of range: choose from 0 to 2**63-1')
-    _check_name(self.name); _check_name(self.corpus, 'corpus')
-    for f in ('data_dir', 'train_text', 'valid_text', 'tokenizer'):
-        if '\0' in getattr(self, f): raise InputError(f'{f}={getattr(self, f)!r} is no path: leave the zero byte out')
+        raise InputError(f'batch_size={self.batch_size} of context_length={self.context_length} '
+                         'are more than 2**31 tokens: choose smaller ones')
+    if not 0 <= self.seed < 1<<63:
+        raise InputError(f'seed={self.seed} is out of range: choose from 0 to 2**63-1')
+    self._check_names()
     return self
-
-def _typed(key, value, typ):
-    "`value` if it is a `typ` (an int passes for a float)."
-    if typ is float and type(value) is int: return float(value)
-    if type(value) is not typ: raise InputError(f'{key}={value!r} has the wrong type: it must be {typ.__name__}, not {type(value).__name__}')
-    return value
-
-def _check_name(name, field='name'):
-    if name in ('', '.', '..') or Path(name).name != name or not name.isprintable():
-        raise InputError(f'{field}={name!r} must be a plain folder name without slashes, such as my-run')
 
 # %% ../nbs/04a_config.ipynb #1e61da62
 def _sample(name, corpus, vocab_size):
-    return [Config(name=name, corpus=corpus, vocab_size=vocab_size, context_length=128, d_model=128, num_heads=4, d_ff=336,
-        batch_size=16, max_iters=2000, learning_rate=6e-3, min_learning_rate=6e-4, warmup_iters=100,
-        eval_interval=250, eval_tokens=50_000, log_interval=25, checkpoint_interval=500)]
+    return [Config(name=name, corpus=corpus, vocab_size=vocab_size, context_length=128,
+        d_model=128, num_heads=4, d_ff=336, batch_size=16, max_iters=2000,
+        learning_rate=6e-3, min_learning_rate=6e-4, warmup_iters=100, eval_interval=250,
+        eval_tokens=50_000, log_interval=25, checkpoint_interval=500)]
 
 def _demo(name, corpus, vocab_size):
-    return Config(name=name, corpus=corpus, vocab_size=vocab_size, context_length=128, d_model=96, num_layers=3, num_heads=3, d_ff=256,
-        batch_size=16, max_iters=500, learning_rate=6e-3, min_learning_rate=6e-4, warmup_iters=50,
-        eval_interval=100, eval_tokens=30_000, log_interval=10, checkpoint_interval=250, synthetic_bytes=2_000_000, sample_tokens=60)
+    return Config(name=name, corpus=corpus, vocab_size=vocab_size, context_length=128,
+        d_model=96, num_layers=3, num_heads=3, d_ff=256, batch_size=16, max_iters=500,
+        learning_rate=6e-3, min_learning_rate=6e-4, warmup_iters=50, eval_interval=100,
+        eval_tokens=30_000, log_interval=10, checkpoint_interval=250,
+        synthetic_bytes=2_000_000, sample_tokens=60)
 
+# %% ../nbs/04a_config.ipynb #d75cf917
 PRESETS = {
-    'demo': lambda: [_demo('stories', 'synthetic-stories', 400), _demo('web', 'synthetic-web', 1280)],
+    'demo': lambda: [_demo('stories', 'synthetic-stories', 400),
+                     _demo('web', 'synthetic-web', 1280)],
     'tinystories-sample': lambda: _sample('tinystories-sample', 'tinystories-sample', 1250),
     'owt-sample': lambda: _sample('owt-sample', 'owt-sample', 4000),
     'tinystories': lambda: [Config(name='tinystories', corpus='tinystories', vocab_size=10_000)],
@@ -135,6 +196,7 @@ def did_you_mean(name:str, known)->str:
     near = difflib.get_close_matches(name, known, n=1)
     return f'did you mean {near[0]!r}?' if near else f'choose from {", ".join(known)}.'
 
+# %% ../nbs/04a_config.ipynb #5cdcd1a4
 def from_dict(
     values:dict,            # field -> value
     base:Config=Config()    # gives the fields that are not in `values`
@@ -143,8 +205,24 @@ def from_dict(
     types = {f.name: f.type for f in fields(Config)}
     values = {k: v for k,v in values.items() if k not in ('environment', 'data')}
     for k in values:
-        if k not in types: raise InputError(f'{k!r} is not a field of the configuration: {did_you_mean(k, types)}')
+        if k not in types:
+            raise InputError(f'{k!r} is not a field of the configuration: {did_you_mean(k, types)}')
     return replace(base, **{k: _typed(k, v, types[k]) for k,v in values.items()})
+
+# %% ../nbs/04a_config.ipynb #4b089c72
+def _read_object(path):
+    "The JSON object that a file holds."
+    try: values = json.loads(Path(path).read_text(encoding='utf-8'))
+    except OSError as e:
+        raise InputError(f'{path} cannot be read ({e.strerror}): give the path of a .json file '
+                         f'or a preset: {", ".join(PRESETS)}') from None
+    except (ValueError, RecursionError) as e:
+        raise InputError(f'{path} is not JSON ({e}): correct it, '
+                         'or start from the config.json of a run') from None
+    if not isinstance(values, dict):
+        raise InputError(f'{path} holds a {type(values).__name__}: '
+                         'it must be an object of fields, or {"runs": [...]}')
+    return values
 
 # %% ../nbs/04a_config.ipynb #d1bf0274
 def load_configs(
@@ -152,49 +230,111 @@ def load_configs(
 )->list[Config]:        # the runs of the experiment
     "A preset or a configuration file."
     if what in PRESETS: return PRESETS[what]()
-    if not what.endswith('.json'): raise InputError(f'preset {what!r} is not known: {did_you_mean(what, PRESETS)} Or give the path of a .json file')
-    try: values = json.loads(Path(what).read_text(encoding='utf-8'))
-    except OSError as e: raise InputError(f'{what} cannot be read ({e.strerror}): give the path of a .json file or a preset: {", ".join(PRESETS)}') from None
-    except (ValueError, RecursionError) as e: raise InputError(f'{what} is not JSON ({e}): correct it, or start from the config.json of a run') from None
-    if not isinstance(values, dict): raise InputError(f'{what} holds a {type(values).__name__}: it must be an object of fields, or {{"runs": [...]}}')
+    if not what.endswith('.json'):
+        raise InputError(f'preset {what!r} is not known: {did_you_mean(what, PRESETS)} '
+                         'Or give the path of a .json file')
+    values = _read_object(what)
     runs = values.get('runs', [values])
     if not isinstance(runs, list) or not runs or not all(isinstance(r, dict) for r in runs):
         raise InputError(f'{what}: "runs" must be a list of objects of fields')
     shared = {k: v for k,v in values.items() if k != 'runs'} if 'runs' in values else {}
     return [from_dict(shared | r) for r in runs]
 
-# %% ../nbs/04a_config.ipynb #eed05a2b
+# %% ../nbs/04a_config.ipynb #e885b1d2
+def _add_options(parser):
+    "What to run, where, and whether to train it or to time it."
+    add, switch = parser.add_argument, dict(action='store_true', default=False)
+    add('--config', default=None, metavar='PRESET|FILE.json',
+        help=f'what to run: {", ".join(PRESETS)}, or a JSON file such as the config.json of a run; '
+             'without it demo, or with --resume --name what is in that folder')
+    add('--name', metavar='NAME',
+        help='name of the folder for the results (default: that of the preset)')
+    add('--output-dir', default='runs', metavar='DIR',
+        help='where result folders are made (default: runs)')
+    add('--resume', **switch, help='go on with a run that was interrupted')
+    add('--benchmark', **switch,
+        help='do not train but time a step (of owt, unless --config says otherwise)')
+    add('--compare', nargs='?', const='transformers', default='', metavar='LIBRARY',
+        choices=('transformers', 'litgpt'),
+        help='time it beside the Llama of another library, transformers (if none is named) '
+             "or litgpt, with torch's AdamW, plain and compiled")
+    add('--profile', **switch, help='time it kernel by kernel, and write a trace')
+
+# %% ../nbs/04a_config.ipynb #8904309c
 class _Parser(argparse.ArgumentParser):
     def error(self, message): raise InputError(message[0].lower() + message[1:] + ': see --help')
 
 def _parser():
-    usage = 'python -m owt_transformer.train [--config PRESET|FILE.json] [--name NAME] [--output-dir DIR] [--resume] [--benchmark [--compare [LIBRARY]] [--profile]] [--FIELD VALUE ...]'
-    p = _Parser(prog='python -m owt_transformer.train', usage=usage, allow_abbrev=False, argument_default=argparse.SUPPRESS,
-                description='Train the same small Transformer on one corpus or several, and compare. Without options: the whole experiment in small.')
-    p.add_argument('--config', default=None, metavar='PRESET|FILE.json',
-                   help=f'what to run: {", ".join(PRESETS)}, or a JSON file such as the config.json of a run; without it demo, or with --resume --name what is in that folder')
-    p.add_argument('--name', metavar='NAME', help='name of the folder for the results (default: that of the preset)')
-    p.add_argument('--output-dir', default='runs', metavar='DIR', help='where result folders are made (default: runs)')
-    p.add_argument('--resume', action='store_true', default=False, help='go on with a run that was interrupted')
-    p.add_argument('--benchmark', action='store_true', default=False, help='do not train but time a step (of owt, unless --config says otherwise)')
-    p.add_argument('--compare', nargs='?', const='transformers', default='', choices=('transformers', 'litgpt'), metavar='LIBRARY',
-                   help="time it beside the Llama of another library, transformers (if none is named) or litgpt, with torch's AdamW, plain and compiled")
-    p.add_argument('--profile', action='store_true', default=False, help='time it kernel by kernel, and write a trace')
+    usage = ('python -m owt_transformer.train [--config PRESET|FILE.json] [--name NAME] '
+             '[--output-dir DIR] [--resume] [--benchmark [--compare [LIBRARY]] [--profile]] '
+             '[--FIELD VALUE ...]')
+    p = _Parser(prog='python -m owt_transformer.train', usage=usage, allow_abbrev=False,
+                argument_default=argparse.SUPPRESS,
+                description='Train the same small Transformer on one corpus or several, '
+                            'and compare. Without options: the whole experiment in small.')
+    _add_options(p)
     return p
 
+# %% ../nbs/04a_config.ipynb #eed05a2b
 def _add_fields(parser):
-    group = parser.add_argument_group('fields of the configuration (each changes the preset; the default shown is that of the full OpenWebText run)')
+    group = parser.add_argument_group('fields of the configuration (each changes the preset; '
+        'the default shown is that of the full OpenWebText run)')
     about = {**docments(Config), **docments(ModelConfig)}
     for f in fields(Config):
         if f.name == 'name': continue
-        flag, text = f'--{f.name.replace("_","-")}', f'{about[f.name]} (default: {f.default!r})'.replace('%', '%%')
-        if f.type is bool: group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+        flag, text = (f'--{f.name.replace("_","-")}',
+                      f'{about[f.name]} (default: {f.default!r})'.replace('%', '%%'))
+        if f.type is bool:
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
         else: group.add_argument(flag, type=f.type, metavar=f.type.__name__.upper(), help=text)
 
+# %% ../nbs/04a_config.ipynb #69804f96
 def _hyphens(arg):
     "'--d_model=64' -> '--d-model=64': both spellings are welcome."
     flag, eq, value = arg.partition('=')
     return flag.replace('_', '-') + eq + value if flag.startswith('--') else arg
+
+# %% ../nbs/04a_config.ipynb #d44c9f23
+def _parse_known(argv):
+    parser = _parser(); _add_fields(parser)
+    given, unknown = parser.parse_known_args(
+        list(map(_hyphens, sys.argv[1:] if argv is None else argv)))
+    if unknown:
+        if unknown[0] in PRESETS:
+            raise InputError(f'{unknown[0]!r} is not an option: '
+                             f'did you mean --config {unknown[0]}?')
+        near = difflib.get_close_matches(unknown[0].split('=')[0],
+            [o for a in parser._actions for o in a.option_strings], n=1)
+        raise InputError(f'{unknown[0]!r} is not an option: ' +
+                         (f'did you mean {near[0]!r}?' if near else 'see --help'))
+    return given
+
+# %% ../nbs/04a_config.ipynb #23eb8eb4
+def _check_experiment(runs, config, given):
+    "What must hold between the runs of one experiment."
+    if len({r.tokens for r in runs}) > 1:
+        raise InputError('the runs differ in their budget of tokens (batch_size x context_length '
+                         'x max_iters): make them equal, or run them one by one')
+    if len({r.name for r in runs}) < len(runs):
+        raise InputError('two runs have the same name: give each its own "name"')
+    if len(runs) > 1 and (own := {'corpus', 'train_text', 'valid_text'} & given.keys()):
+        raise InputError(f'{config} has {len(runs)} runs on corpora of their own, '
+                         f'so {own.pop()} cannot be given: choose a preset of one run, '
+                         'such as --config owt-sample')
+
+# %% ../nbs/04a_config.ipynb #41e527fd
+def _default_config(name, out, resume, benchmark):
+    "What to run if nobody says: what was interrupted, owt to be timed, or the demo."
+    saved = Path(out)/(name or '')/'config.json'
+    if resume and name and saved.is_file(): return str(saved)
+    return 'owt' if benchmark else 'demo'
+
+def _experiment_name(config, runs):
+    "The folder's name if none is given: that of the preset, of the only run, or of the file."
+    if config in PRESETS: return config
+    if len(runs) == 1: return runs[0].name
+    file = Path(config)
+    return file.resolve().parent.name if file.stem == 'config' else file.stem
 
 # %% ../nbs/04a_config.ipynb #023c55a9
 @dataclass
@@ -208,41 +348,24 @@ class Args:
     compare:str=''          # beside which library
     profile:bool=False      # kernel by kernel
 
+# %% ../nbs/04a_config.ipynb #f7043a13
 def parse_args(
     argv:list[str]|None=None    # default: the arguments of the process
 )->Args:
     "Read the command line; mistakes are `InputError`s."
     given = vars(_parse_known(argv))
-    config, name, out, resume, benchmark, compare, profile = (given.pop(k, None) for k in ('config', 'name', 'output_dir', 'resume', 'benchmark', 'compare', 'profile'))
+    config, name, out, resume, benchmark, compare, profile = (given.pop(k, None) for k in (
+        'config', 'name', 'output_dir', 'resume', 'benchmark', 'compare', 'profile'))
     benchmark = benchmark or bool(compare) or profile
-    saved = Path(out)/(name or '')/'config.json'
-    if resume and name and config is None and saved.is_file(): config = str(saved)
-    if config is None: config = 'owt' if benchmark else 'demo'
+    if config is None: config = _default_config(name, out, resume, benchmark)
     runs = load_configs(config)
-    file = Path(config)
-    name = name or (config if config in PRESETS else runs[0].name if len(runs) == 1 else file.resolve().parent.name if file.stem == 'config' else file.stem)
+    name = name or _experiment_name(config, runs)
     if len(runs) == 1: runs = [replace(runs[0], name=name)]
-    if given.get('train_text') and 'corpus' not in given and len(runs) == 1: given['corpus'] = Path(given['train_text']).stem      # it is not the preset's any more
+    if given.get('train_text') and 'corpus' not in given and len(runs) == 1:
+        given['corpus'] = Path(given['train_text']).stem    # it is not the preset's any more
     runs = [from_dict(given, base=r).check() for r in runs]
     _check_experiment(runs, config, given)
-    if resume and benchmark: raise InputError('--resume means nothing to a benchmark: leave it out')
+    if resume and benchmark:
+        raise InputError('--resume means nothing to a benchmark: leave it out')
     _check_name(name)
     return Args(runs, name, Path(out), resume, benchmark, compare, profile)
-
-# %% ../nbs/04a_config.ipynb #d44c9f23
-def _parse_known(argv):
-    parser = _parser(); _add_fields(parser)
-    given, unknown = parser.parse_known_args(list(map(_hyphens, sys.argv[1:] if argv is None else argv)))
-    if unknown:
-        if unknown[0] in PRESETS: raise InputError(f'{unknown[0]!r} is not an option: did you mean --config {unknown[0]}?')
-        near = difflib.get_close_matches(unknown[0].split('=')[0], [o for a in parser._actions for o in a.option_strings], n=1)
-        raise InputError(f'{unknown[0]!r} is not an option: ' + (f'did you mean {near[0]!r}?' if near else 'see --help'))
-    return given
-
-def _check_experiment(runs, config, given):
-    "What must hold between the runs of one experiment."
-    if len({r.tokens for r in runs}) > 1:
-        raise InputError('the runs differ in their budget of tokens (batch_size x context_length x max_iters): make them equal, or run them one by one')
-    if len({r.name for r in runs}) < len(runs): raise InputError('two runs have the same name: give each its own "name"')
-    if len(runs) > 1 and (own := {'corpus', 'train_text', 'valid_text'} & given.keys()):
-        raise InputError(f'{config} has {len(runs)} runs on corpora of their own, so {own.pop()} cannot be given: choose a preset of one run, such as --config owt-sample')

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'COLORS', 'write_metrics', 'append_metrics', 'read_metrics', 'Run', 'load_run', 'load_runs', 'corpus_color',
-           'style_axes', 'plot_run', 'plot_comparison', 'evaluated', 'label_ends', 'comparison']
+           'style_axes', 'plot_run', 'evaluated', 'label_ends', 'plot_comparison', 'comparison']
 
 # %% ../nbs/04b_report.ipynb #af816ee9
 import csv, json, math
@@ -17,7 +17,7 @@ from matplotlib.ticker import EngFormatter
 # %% ../nbs/04b_report.ipynb #62fb0e14
 from .files import InputError, atomic_write
 
-# %% ../nbs/04b_report.ipynb #85b86588
+# %% ../nbs/04b_report.ipynb #098ab198
 COLUMNS = {
     'step': 'steps done',
     'tokens': 'tokens trained on',
@@ -29,6 +29,7 @@ COLUMNS = {
     'valid_bits_per_byte': 'bits per byte',
 }
 
+# %% ../nbs/04b_report.ipynb #85b86588
 def write_metrics(path:str|Path, rows:list[dict]):
     "Write the rows of a run; a key that is missing becomes an empty field."
     with atomic_write(path, 'w') as f:
@@ -36,10 +37,13 @@ def write_metrics(path:str|Path, rows:list[dict]):
         out.writeheader()
         out.writerows(rows)
 
+# %% ../nbs/04b_report.ipynb #4d66ab37
 def append_metrics(path:str|Path, row:dict):
-    "Add a row to what `write_metrics` wrote: quick, and safe from everything but a failing machine."
-    with open(path, 'a', newline='', encoding='utf-8') as f: csv.DictWriter(f, COLUMNS, lineterminator='\n').writerow(row)
+    "Add a row to what `write_metrics` wrote: quick, and safe from all but a failing machine."
+    with open(path, 'a', newline='', encoding='utf-8') as f:
+        csv.DictWriter(f, COLUMNS, lineterminator='\n').writerow(row)
 
+# %% ../nbs/04b_report.ipynb #071e6d9d
 def read_metrics(path:str|Path)->dict[str,np.ndarray]:
     "The columns of a run; empty fields are NaN."
     with open(path, newline='', encoding='utf-8') as f: rows = list(csv.DictReader(f))
@@ -60,34 +64,42 @@ class Run:
     @property
     def corpus(self)->str: return self.config['corpus']
 
+# %% ../nbs/04b_report.ipynb #3555168a
 def load_run(
     folder:str|Path     # holds config.json, metrics.csv and summary.json
 )->Run:
     "Read a finished run."
     folder = Path(folder)
     try:
-        config, summary = (json.loads((folder/f'{n}.json').read_text(encoding='utf-8')) for n in ('config', 'summary'))
+        config, summary = (json.loads((folder/f'{n}.json').read_text(encoding='utf-8'))
+                           for n in ('config', 'summary'))
         return Run(folder, config, summary, read_metrics(folder/'metrics.csv'))
-    except (OSError, ValueError, KeyError) as e: raise InputError(f'{folder} does not hold a finished run ({e}): finish it with --resume') from None
+    except (OSError, ValueError, KeyError) as e:
+        raise InputError(f'{folder} does not hold a finished run ({e}): '
+                         'finish it with --resume') from None
 
+# %% ../nbs/04b_report.ipynb #e4189f80
 def load_runs(
     folder:str|Path     # searched with everything below it
 )->list[Run]:           # the finished runs, by path
     "All finished runs in a folder; raise `InputError` if there is none such."
-    if not Path(folder).is_dir(): raise InputError(f'{folder} is not a folder: give one that holds runs')
+    if not Path(folder).is_dir():
+        raise InputError(f'{folder} is not a folder: give one that holds runs')
     return [load_run(p.parent) for p in sorted(Path(folder).rglob('summary.json'))]
 
-# %% ../nbs/04b_report.ipynb #9f8f5c61
+# %% ../nbs/04b_report.ipynb #9db66373
 COLORS = dict(stories='#0072B2', web='#D55E00')
 
 def corpus_color(corpus:str)->str:
     "Blue for stories, orange for everything else."
     return COLORS['stories' if 'stories' in corpus else 'web']
 
+# %% ../nbs/04b_report.ipynb #a2dd3508
 def style_axes(ax, **kw):
     "The house style for axes; keywords are labels and limits."
     ax.spines[['top','right']].set_visible(False); ax.grid(alpha=.25); ax.set(**kw)
 
+# %% ../nbs/04b_report.ipynb #9f8f5c61
 def plot_run(
     run:Run,
     fig:Figure=None     # drawn into; default: a new one
@@ -95,35 +107,20 @@ def plot_run(
     "Training and validation loss of one run, and the floor where it is known."
     fig = fig or Figure(figsize=(7, 4), layout='constrained')
     ax, m, s = fig.subplots(), run.metrics, run.summary
-    done = ~np.isnan(m['valid_loss'])
-    ax.plot(m['tokens'], m['train_loss'], color=corpus_color(run.corpus), alpha=.45, lw=1.2, label='training')
-    ax.plot(m['tokens'][done], m['valid_loss'][done], 'o-', color=corpus_color(run.corpus), ms=4, label='validation')
+    color, done = corpus_color(run.corpus), ~np.isnan(m['valid_loss'])
+    ax.plot(m['tokens'], m['train_loss'], color=color, alpha=.45, lw=1.2, label='training')
+    ax.plot(m['tokens'][done], m['valid_loss'][done], 'o-', color=color, ms=4, label='validation')
     if s.get('floor'):
-        ax.axhline(s['floor']['valid']*s['bytes_per_token']*math.log(2), color='k', ls=':', lw=1, label='entropy of the text')
+        ax.axhline(s['floor']['valid']*s['bytes_per_token']*math.log(2),
+                   color='k', ls=':', lw=1, label='entropy of the text')
     ax.xaxis.set_major_formatter(EngFormatter(sep=''))
-    style_axes(ax, xlabel='tokens', ylabel='loss (nats per token)', title=f"{run.name}: {s['valid_loss']:.3f} nats per token, {s['valid_bits_per_byte']:.3f} bits per byte")
+    style_axes(ax, xlabel='tokens', ylabel='loss (nats per token)',
+               title=f"{run.name}: {s['valid_loss']:.3f} nats per token, "
+                     f"{s['valid_bits_per_byte']:.3f} bits per byte")
     ax.legend(frameon=False)
     return fig
 
-# %% ../nbs/04b_report.ipynb #cf1ced7a
-def plot_comparison(
-    runs:list[Run],
-    x:str='tokens',         # column for the horizontal axis
-    fig:Figure=None         # drawn into; default: a new one
-)->Figure:
-    "Validation loss of several runs in nats per token and in bits per byte."
-    fig = fig or Figure(figsize=(9, 3.8), layout='constrained')
-    left, right = fig.subplots(1, 2)
-    for ax, column, label in (left, 'valid_loss', 'nats per token'), (right, 'valid_bits_per_byte', 'bits per byte'):
-        for run in runs: _curve(ax, run, x, column)
-        if column == 'valid_bits_per_byte':
-            for run in runs:
-                if run.summary.get('floor'): ax.axhline(run.summary['floor']['valid'], color=corpus_color(run.corpus), ls=':', lw=1)
-        style_axes(ax, xlabel=x, ylabel=f'validation loss ({label})', ylim=0)
-        ax.xaxis.set_major_formatter(EngFormatter(sep=''))
-        label_ends(ax, {r.name: (*evaluated(r, x, column), corpus_color(r.corpus)) for r in runs})
-    return fig
-
+# %% ../nbs/04b_report.ipynb #622645a8
 def evaluated(
     run:Run,
     x:str,                          # a column
@@ -133,7 +130,8 @@ def evaluated(
     done = ~np.isnan(run.metrics[y])
     return run.metrics[x][done], run.metrics[y][done]
 
-def _curve(ax, run, x, column): ax.plot(*evaluated(run, x, column), 'o-', ms=3, color=corpus_color(run.corpus))
+def _curve(ax, run, x, column):
+    ax.plot(*evaluated(run, x, column), 'o-', ms=3, color=corpus_color(run.corpus))
 
 # %% ../nbs/04b_report.ipynb #d4d3cf1e
 def label_ends(
@@ -145,17 +143,43 @@ def label_ends(
     (low, high), last = ax.get_ylim(), -math.inf
     for name, (xs, ys, color) in sorted(curves.items(), key=lambda c: c[1][1][-1]):
         last = max(ys[-1], last + .055*(high-low))
-        ax.annotate(name + value.format(ys[-1]), (xs[-1], last), xytext=(7, 0), textcoords='offset points', va='center', color=color, annotation_clip=False)
+        ax.annotate(name + value.format(ys[-1]), (xs[-1], last), xytext=(7, 0),
+                    textcoords='offset points', va='center', color=color, annotation_clip=False)
+
+# %% ../nbs/04b_report.ipynb #cf1ced7a
+def plot_comparison(
+    runs:list[Run],
+    x:str='tokens',         # column for the horizontal axis
+    fig:Figure=None         # drawn into; default: a new one
+)->Figure:
+    "Validation loss of several runs in nats per token and in bits per byte."
+    fig = fig or Figure(figsize=(9, 3.8), layout='constrained')
+    left, right = fig.subplots(1, 2)
+    for ax, column, label in ((left, 'valid_loss', 'nats per token'),
+                              (right, 'valid_bits_per_byte', 'bits per byte')):
+        for run in runs: _curve(ax, run, x, column)
+        if column == 'valid_bits_per_byte':
+            for run in runs:
+                if run.summary.get('floor'):
+                    ax.axhline(run.summary['floor']['valid'],
+                               color=corpus_color(run.corpus), ls=':', lw=1)
+        style_axes(ax, xlabel=x, ylabel=f'validation loss ({label})', ylim=0)
+        ax.xaxis.set_major_formatter(EngFormatter(sep=''))
+        label_ends(ax, {r.name: (*evaluated(r, x, column), corpus_color(r.corpus)) for r in runs})
+    return fig
 
 # %% ../nbs/04b_report.ipynb #4d3ed68b
 def comparison(
     runs:list[Run]
 )->str:             # a Markdown table, one row for each run
     "What came out of each run, in every unit."
-    head = ['run', 'corpus', 'vocabulary', 'parameters', 'tokens', 'nats per token', 'perplexity', 'bytes per token', 'bits per byte', 'floor', 'seconds']
+    head = ['run', 'corpus', 'vocabulary', 'parameters', 'tokens', 'nats per token', 'perplexity',
+            'bytes per token', 'bits per byte', 'floor', 'seconds']
     rows = [head, ['---', '---'] + ['--:']*(len(head)-2)]
     for r in runs:
         s, floor = r.summary, r.summary.get('floor')
-        rows.append([r.name, r.corpus, f"{r.config['vocab_size']:,}", f"{s['parameters']:,}", f"{s['tokens']:,}", f"{s['valid_loss']:.3f}",
-            f"{s['valid_perplexity']:.1f}", f"{s['bytes_per_token']:.2f}", f"{s['valid_bits_per_byte']:.3f}", f"{floor['valid']:.3f}" if floor else '', f"{s['seconds']:.0f}"])
+        rows.append([r.name, r.corpus, f"{r.config['vocab_size']:,}", f"{s['parameters']:,}",
+                     f"{s['tokens']:,}", f"{s['valid_loss']:.3f}", f"{s['valid_perplexity']:.1f}",
+                     f"{s['bytes_per_token']:.2f}", f"{s['valid_bits_per_byte']:.3f}",
+                     f"{floor['valid']:.3f}" if floor else '', f"{s['seconds']:.0f}"])
     return ''.join('| ' + ' | '.join(row) + ' |\n' for row in rows)

@@ -375,6 +375,7 @@ def changing(self:Step):
         yield from (p, *self.state.optimizer.state[p].values())
         if q is not p: yield q
 
+# %% ../nbs/04c_step.ipynb #34a52dde
 @patch
 @contextlib.contextmanager
 def undone(self:Step):
@@ -415,6 +416,12 @@ def gradients(self:Step):
             loss.backward()
         self.state.loss_sum += loss.detach()
 
+# %% ../nbs/04c_step.ipynb #a1c709a4
+@patch
+def drop_gradients(self:Step):
+    "No gradient is kept, of either kind of weights."
+    for p, q in self.pairs: p.grad = q.grad = None
+
 # %% ../nbs/04c_step.ipynb #624e4a3d
 @patch
 @torch.no_grad()
@@ -423,10 +430,6 @@ def update(self:Step):
     if self.one_pass: self.update_in_one_pass()
     else: self.update_by_torch()
     self.drop_gradients()
-
-@patch
-def drop_gradients(self:Step):
-    for p, q in self.pairs: p.grad = q.grad = None
 
 # %% ../nbs/04c_step.ipynb #6ab8924d
 def _as_stored(*tensors):
