@@ -28,7 +28,8 @@ from .kernels import keep_memory, product
 from .model import (ModelConfig, flops_ledger, llama_config, parameter_ledger,
                                    to_llama)
 from .optim import cross_entropy, parameter_groups
-from .step import PlainStep, Setup, Step, environment, pick_device, row
+from .step import (
+    PlainStep, Setup, Step, described, environment, pick_device, row)
 from .train import State, _message, utilization
 
 # %% ../nbs/04d_benchmark.ipynb #def15f62
@@ -584,8 +585,7 @@ def run_benchmark(
     "Benchmark one configuration, print the table and write it down."
     if compare: _check_library(compare, cfg.model)
     setup = Setup.of(cfg)
-    here = environment(setup)
-    say(f"{here['device']}, {here['precision']}, batch {cfg.batch_size} x {cfg.context_length}, "
+    say(f'{described(setup)}, batch {cfg.batch_size} x {cfg.context_length}, '
         f'vocabulary {cfg.vocab_size:,}')
     result = benchmark(cfg, line_up(setup, compare) if compare else ['ours'], say=say, **kwargs)
     say('\n' + benchmark_table(result))

@@ -68,10 +68,14 @@ class Config(ModelConfig):
 
 # %% ../nbs/04a_config.ipynb #13f9e859
 @patch(as_prop=True)
-def tokens(self:Config)->int: return self.batch_size*self.context_length*self.max_iters
+def tokens(self:Config)->int:
+    "Tokens that a run learns from."
+    return self.batch_size*self.context_length*self.max_iters
 
+# %% ../nbs/04a_config.ipynb #bcfeb069
 @patch(as_prop=True)
 def model(self:Config)->ModelConfig:
+    "The fields that describe the model."
     return ModelConfig(**{f.name: getattr(self, f.name) for f in fields(ModelConfig)})
 
 # %% ../nbs/04a_config.ipynb #5faa6977
