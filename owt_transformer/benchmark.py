@@ -49,8 +49,8 @@ class Ours:
             for kind in ('flash', 'cudnn', 'mem_efficient', 'math'):
                 getattr(torch.backends.cuda, f'enable_{kind}_sdp')(kind == attention)
         setup = Setup.of(cfg)
-        self.state, data = (State.fresh(cfg, setup.device),
-                            TokenData(tokens, cfg.context_length, setup.device))
+        self.state = State.fresh(cfg, setup.device)
+        data = TokenData(tokens, cfg.context_length, setup.device)
         if cfg.step == 'plain': self.step = PlainStep(self.state, data, cfg, setup)
         else: self.step = Step(self.state, data, cfg, setup, **kwargs)
 
@@ -73,8 +73,8 @@ class Theirs:
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.model, cfg.weight_decay), lr=cfg.learning_rate,
             betas=(cfg.beta1, cfg.beta2), fused=fused or None)
-        self.data, self.sum = (TokenData(tokens, cfg.context_length, device),
-                               torch.zeros((), device=device))
+        self.data = TokenData(tokens, cfg.context_length, device)
+        self.sum = torch.zeros((), device=device)
         self.starts = self.data.starts(cfg.seed, cfg.batch_size, 0, cfg.max_iters)
 
     def compile(self): self.model.compile()
@@ -278,8 +278,11 @@ def _answer(self:Contender):
 
 # %% ../nbs/04d_benchmark.ipynb #2f50e5f5
 @patch
-def ready(self:Contender): self._answer()
+def ready(self:Contender):
+    "Wait until it is."
+    self._answer()
 
+# %% ../nbs/04d_benchmark.ipynb #9cab5208
 @patch
 def __call__(self:Contender, n:int)->float:     # seconds
     "Do `n` steps."
@@ -447,8 +450,8 @@ def batches_from_file(path, cfg:Config, steps:int, device):
 # %% ../nbs/04d_benchmark.ipynb #5151e882
 def batches_from_table(data:TokenData, cfg:Config, steps:int):
     "Batches in the way of our step: a row of a table says where the samples begin."
-    starts, done = (data.starts(cfg.seed, cfg.batch_size, 0, steps),
-                    torch.zeros(1, dtype=torch.int64, device=data.device))
+    starts = data.starts(cfg.seed, cfg.batch_size, 0, steps)
+    done = torch.zeros(1, dtype=torch.int64, device=data.device)
     for step in range(steps):
         yield data.windows(row(starts, done if data.device.type == 'cuda' else step))
         if data.device.type == 'cuda': done += 1

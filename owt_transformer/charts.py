@@ -293,8 +293,8 @@ class BarChart(Chart):
             raise InputError(f'{self.title!r} has {len(self.categories)} categories '
                              f'and {len(self.series)} series: a chart needs at least one of each, '
                              'so give them or leave the chart out')
-        self.series, n = ([s if isinstance(s, Bars) else Bars(*s) for s in self.series],
-                          len(self.categories))
+        self.series = [s if isinstance(s, Bars) else Bars(*s) for s in self.series]
+        n = len(self.categories)
         for s in self.series:
             s.y = _numbers(f'{s.name!r}', s.y, n)
             s.low, s.high = _interval(repr(s.name), s.low, s.high, n)
@@ -501,8 +501,8 @@ def table(chart:Chart)->str:
         where = [{x: j for j, x in enumerate(s.x)} for s in chart.series]
         named = [(exact(x), [w.get(x) for w in where]) for x in rows]
     else:
-        corner, named = '<td></td>', [(c, [j]*len(chart.series))
-                                      for j, c in enumerate(chart.categories)]
+        corner = '<td></td>'
+        named = [(c, [j]*len(chart.series)) for j, c in enumerate(chart.categories)]
     head = corner + ''.join(f'<th scope="col">{escape(s.name)}</th>' for s in chart.series)
     body = ''.join(
         f'<tr><th scope="row">{escape(name)}</th>'

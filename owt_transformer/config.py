@@ -27,7 +27,7 @@ class Config(ModelConfig):
     corpus:str='synthetic-stories'
     train_text:str=''               # text file of your own instead of the corpus
     valid_text:str=''               # its validation text; else a tenth of train_text is held out
-    # folder of a saved tokenizer, such as PREPARED/tokenizer; vocab_size must be its own
+    # folder of a saved tokenizer to use, such as PREPARED/tokenizer; vocab_size must be its own
     tokenizer:str=''
     synthetic_bytes:int=4_000_000   # training text to generate for a synthetic corpus (bytes)
     data_dir:str='data'             # keeps downloads, tokenizers and tokens for the next run
@@ -45,7 +45,7 @@ class Config(ModelConfig):
     seed:int=0                      # of the initial weights and of the batches
 
     eval_interval:int=2000          # steps between evaluations
-    eval_tokens:int=1_000_000       # in each, always the same ones; 0, and at the end: all
+    eval_tokens:int=1_000_000       # in each evaluation, always the same; 0, and at the end: all
     log_interval:int=100            # steps between rows of metrics.csv
     # end after so many evaluations without a lower loss, and sum up the best model; 0: never
     patience:int=0
@@ -53,11 +53,11 @@ class Config(ModelConfig):
     sample_tokens:int=100           # length of the samples that are written at the end
 
     device:str='auto'               # auto, cpu, cuda, cuda:1, mps
-    dtype:str='auto'                # of products; auto: bfloat16 on a GPU that has it, else float32
-    # yes, no; auto: yes on a CUDA GPU, and on a CPU if the run is long and a C++ compiler is there
-    compile:str='auto'
+    # float32 or bfloat16 for matrix products; auto: bfloat16 on a GPU that has it, else float32
+    dtype:str='auto'
+    compile:str='auto'              # yes, no; auto: on a CUDA GPU, and on a CPU if the run is long
     step:str='fast'                 # fast, or plain: the readable step, to compare with
-    accumulate:int=0                # parts of a batch; 0: one, on a CPU of at most 2,048 tokens
+    accumulate:int=0                # parts of a batch; 0: one; on a CPU: each up to 2,048 tokens
     deterministic:bool=True         # on a GPU: the same bits each time, at some cost in speed
     # on Ada, Hopper or later: logits from eight-bit factors; changes the result
     fp8_head:bool=False
@@ -282,8 +282,8 @@ def _add_fields(parser):
     about = {**docments(Config), **docments(ModelConfig)}
     for f in fields(Config):
         if f.name == 'name': continue
-        flag, text = (f'--{f.name.replace("_","-")}',
-                      f'{about[f.name]} (default: {f.default!r})'.replace('%', '%%'))
+        flag = f'--{f.name.replace("_","-")}'
+        text = f'{about[f.name]} (default: {f.default!r})'.replace('%', '%%')
         if f.type is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
         else: group.add_argument(flag, type=f.type, metavar=f.type.__name__.upper(), help=text)

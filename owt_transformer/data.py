@@ -255,7 +255,8 @@ def _prepare(files, texts, vocab_size, folder, workers, say, given):
     say(f'encoding {files.train} and {files.valid}')
     train, valid = [encode_file(p, tok, folder/f'{s}.bin', workers)
                     for s,p in (('train', files.train), ('valid', files.valid))]
-    write_json(folder/'meta.json', dict(vocab_size=n, train=train | dict(text_sha256=texts[0]),
+    write_json(folder/'meta.json', dict(
+        vocab_size=n, train=train | dict(text_sha256=texts[0]),
         valid=valid | dict(text_sha256=texts[1]), tokenizer_sha256=sha256(tok/'meta.json')))
 
 # %% ../nbs/01_data.ipynb #840d9e9a
@@ -410,7 +411,7 @@ def batch(self:TokenData,
 def eval_batches(self:TokenData,
     batch_size:int,                 # windows at a time
     max_tokens:int|None=None        # at most about so many targets, evenly spaced; default: all
-)->Iterator[tuple[torch.Tensor,torch.Tensor]]:  # inputs, targets [B, T]; the last may be smaller
+)->Iterator[tuple[torch.Tensor,torch.Tensor]]:  # inputs, targets [B, T]; less at the end
     "Windows that predict each token exactly once, or a fixed subset of them."
     T, n = self.context_length, len(self)-1         # n targets
     starts, left = torch.arange(0, n-T+1, T, device=self.device), n % T

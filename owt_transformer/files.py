@@ -34,8 +34,8 @@ def atomic_write(
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, part = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.part')
     try:
-        with os.fdopen(fd, mode,
-                       **({} if 'b' in mode else dict(encoding='utf-8', newline='\n'))) as f:
+        text = {} if 'b' in mode else dict(encoding='utf-8', newline='\n')
+        with os.fdopen(fd, mode, **text) as f:
             yield f
             f.flush(); os.fsync(f.fileno())
         os.chmod(part, 0o666 & ~_umask())

@@ -48,7 +48,7 @@ def loss_and_grad_in_place(
 if triton:
     @triton.jit
     def _loss_and_grad_kernel(logits, targets, nats, scale, V:tl.constexpr, BLOCK:tl.constexpr):
-        row, log2e = tl.program_id(0).to(tl.int64), 1.4426950408889634      # one block a row
+        row, log2e = tl.program_id(0).to(tl.int64), 1.4426950408889634      # one block per row
         # z: address of the row; i: [BLOCK]
         z, y, i = logits + row*V, tl.load(targets + row), tl.arange(0, BLOCK)
         x = tl.load(z + i, mask=i < V, other=-float('inf')).to(tl.float32)  # [BLOCK]
@@ -245,7 +245,7 @@ if triton:
     @triton.jit
     def _adamw_kernel(w, m, v, g, now, copy, n, b1, b2, eps, decay,
                       BLOCK:tl.constexpr, COPY:tl.constexpr):
-        # all but the scalars of `now` are [BLOCK]
+        # below, all but lr, c1, c2 and factor are [BLOCK]
         i = tl.program_id(0).to(tl.int64)*BLOCK + tl.arange(0, BLOCK)
         inside = i < n
         lr, c1, c2, factor = tl.load(now), tl.load(now + 1), tl.load(now + 2), tl.load(now + 3)

@@ -168,8 +168,8 @@ class Attention(nn.Module):
     def __init__(self, cfg:ModelConfig):
         super().__init__()
         self.num_heads, self.rotary = cfg.num_heads, cfg.position == 'rope'
-        self.qkv, self.out = (linear(cfg.d_model, cfg.d_model, parts=3),
-                              linear(cfg.d_model, cfg.d_model))
+        self.qkv = linear(cfg.d_model, cfg.d_model, parts=3)
+        self.out = linear(cfg.d_model, cfg.d_model)
 
     def forward(self, x, cos, sin, cache=None):
         q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).unbind(2)  # each [B, T, H, D]
@@ -321,8 +321,8 @@ _INNER = {'norm1.weight': 'input_layernorm.weight',
           'norm2.weight': 'post_attention_layernorm.weight',
           'attention.out.weight': 'self_attn.o_proj.weight',
           'ffn.w2.weight': 'mlp.down_proj.weight'}
-_QKV, _GATED = ([f'self_attn.{c}_proj.weight' for c in 'qkv'],
-                ['mlp.gate_proj.weight', 'mlp.up_proj.weight'])
+_QKV = [f'self_attn.{c}_proj.weight' for c in 'qkv']
+_GATED = ['mlp.gate_proj.weight', 'mlp.up_proj.weight']
 
 # %% ../nbs/02_model.ipynb #b7f40df6
 def to_llama(model:Transformer)->dict[str,Tensor]:
@@ -442,8 +442,8 @@ class KVCache:
     ):
         cfg = model.cfg
         shape = batch_size, cfg.num_heads, cfg.context_length, cfg.head_dim
-        self.batch_size, self.layers = batch_size, [_LayerCache(shape, model.head.weight)
-                                                    for _ in range(cfg.num_layers)]
+        self.batch_size = batch_size
+        self.layers = [_LayerCache(shape, model.head.weight) for _ in range(cfg.num_layers)]
     def __len__(self): return self.layers[0].size
 
 # %% ../nbs/02_model.ipynb #d614a120

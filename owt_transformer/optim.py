@@ -14,6 +14,13 @@ from torch import nn, Tensor
 from torch.nn import functional as F
 from fastcore.basics import patch
 
+# %% ../nbs/03_optim.ipynb #3df97f3e
+def _check_targets(logits, targets):
+    if logits.shape[:-1] != targets.shape:
+        raise ValueError(f'targets of shape {list(targets.shape)} do not fit '
+                         f'logits of shape {list(logits.shape)}: '
+                         'give one for each row of logits, in the same order')
+
 # %% ../nbs/03_optim.ipynb #f9fbe358
 def cross_entropy_plain(
     logits:Tensor,      # [..., V]
@@ -24,12 +31,6 @@ def cross_entropy_plain(
     logits = logits.float()
     right = logits.gather(-1, targets[...,None])[...,0]     # [...]
     return (logits.logsumexp(-1) - right).mean()
-
-def _check_targets(logits, targets):
-    if logits.shape[:-1] != targets.shape:
-        raise ValueError(f'targets of shape {list(targets.shape)} do not fit '
-                         f'logits of shape {list(logits.shape)}: '
-                         'give one for each row of logits, in the same order')
 
 # %% ../nbs/03_optim.ipynb #d593825e
 def cross_entropy(

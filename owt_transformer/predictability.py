@@ -76,8 +76,8 @@ class KneserNey:
 @patch
 def _level(self:KneserNey, rows):
     "Counts of the newest table's n-grams; each context's sum, and how many it has; the discount."
-    counts, context = (np.bincount(rows, minlength=len(self.keys[-1])),
-                       self.keys[-1]//self.vocab_size)
+    counts = np.bincount(rows, minlength=len(self.keys[-1]))
+    context = self.keys[-1]//self.vocab_size
     total, types = (np.bincount(context, weights=w, minlength=len(self.keys[-2]))
                     for w in (counts, counts > 0))
     return counts, total, types, _discount(counts)

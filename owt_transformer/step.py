@@ -176,7 +176,7 @@ def _lacks_bf16(device):
 
 def described(setup:Setup)->str:
     "Device and precision, for people."
-    slow = ' (slow: this CPU has no instructions for it)' if _lacks_bf16(setup.device) else ''
+    slow = ' (very slow: this CPU has no instructions for it)' if _lacks_bf16(setup.device) else ''
     return f"{device_name(setup.device)}, {f'bfloat16{slow}' if setup.bf16 else 'float32'}"
 
 # %% ../nbs/04c_step.ipynb #361c6646
@@ -223,7 +223,7 @@ def train_step(
 
 # %% ../nbs/04c_step.ipynb #454eec7c
 class PlainStep:
-    "`train_step` with each step's batch; adds to `state.loss_sum`, and `norm` is the gradient's."
+    "`train_step` at each call; adds the loss to `state.loss_sum`, keeps the norm of the gradient."
     def __init__(self,
         state,          # `model`, `optimizer`, `loss_sum`, `step` (steps done; the caller counts)
         data:TokenData, # on the device
@@ -306,7 +306,7 @@ def part_size(
 
 # %% ../nbs/04c_step.ipynb #e52e0182
 class Step:
-    "A step with everything on the device; adds to `state.loss_sum`, and `norm` is the gradient's."
+    "A step all on the device; adds the loss to `state.loss_sum`, keeps the norm of the gradient."
     def __init__(self,
         state,              # as of `PlainStep`; the optimizer is torch's AdamW
         data:TokenData,     # on the device
@@ -322,8 +322,8 @@ class Step:
         self.part = part_size(self.samples, cfg.context_length, device, cfg.accumulate)
         self.done = torch.tensor([state.step], device=device)       # what changes from step to step
         self.norm, self.now = torch.zeros((), device=device), torch.zeros(4, device=device)
-        self.schedule, starts = (schedule_table(cfg, device),
-                                 data.starts(cfg.seed, cfg.batch_size, 0, cfg.max_iters))
+        self.schedule = schedule_table(cfg, device)
+        starts = data.starts(cfg.seed, cfg.batch_size, 0, cfg.max_iters)
         # our share of each batch, 8 bytes per sample
         self.starts = starts.narrow(1, setup.rank*self.samples, self.samples).contiguous()
         self.ready_model()
@@ -343,7 +343,7 @@ def ready_model(self:Step):
         torch._dynamo.reset()                   # nothing of earlier models in this process
         # no kernel chosen by a race on a GPU that others may use
         torch._inductor.config.triton.autotune_pointwise = False
-    if not setup.bf16: use_onednn(model)        # torch's products of bfloat16 are fast
+    if not setup.bf16: use_onednn(model)        # which is for float32 alone
     work = working_copy(model) if setup.bf16 else model
     self.pairs = list(zip(model.parameters(), work.parameters()))  # the true weights, those at work
     self.loss = Loss(work, setup.compile, self.cfg.fp8_head,
@@ -405,8 +405,9 @@ def record(self:Step):
 @patch
 def gradients(self:Step):
     "Forward and backward, part by part."
-    parts, number = (self.samples//self.part,       # a graph cannot ask the host for the number
-                     self.done if self.setup.device.type == 'cuda' else self.state.step)
+    parts = self.samples//self.part
+    # a graph cannot ask the host for the number
+    number = self.done if self.setup.device.type == 'cuda' else self.state.step
     x, y = self.data.windows(row(self.starts, number))      # [B, T]
     for i, (part_x, part_y) in enumerate(zip(x.split(self.part), y.split(self.part))):
         # no communication between processes yet

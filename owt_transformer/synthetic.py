@@ -133,7 +133,7 @@ def _expectations(self:Grammar, tol=1e-12):
 # %% ../nbs/01a_synthetic.ipynb #e6aac616
 @patch
 def entropy(self:Grammar)->float:
-    "Bits a document, exactly."
+    "Bits per document, exactly."
     e = self._expectations()
     return e['start'][0] + sum(e[v][0] for v in self.bind)
 

@@ -352,7 +352,7 @@ def broadcast(self:Job, x:float)->float:
 def stopped(self:Job, state:State, stop)->bool:
     "Is the flag up? Several processes agree on it, so that they stop after the same step."
     if self.setup.world_size == 1: return bool(stop)
-    # GPUs should not wait at every step: they look at each tenth
+    # GPUs should not wait at every step: they look at every tenth
     if self.setup.device.type == 'cuda' and state.step % 10: return False
     return self.mean(torch.tensor(float(bool(stop)), device=self.setup.device)).item() > 0
 
@@ -579,7 +579,7 @@ def train(
 
 # %% ../nbs/04_train.ipynb #e9da0c08
 def _folders(args):
-    "Of each run."
+    "The folder of each run."
     root = args.output_dir/args.name
     return [root] if len(args.runs) == 1 else [root/r.name for r in args.runs]
 
@@ -702,7 +702,8 @@ def main(
         return 130
     except (InputError, OSError, MemoryError, RuntimeError) as e:
         if not (message := _message(e)): raise
-        if os.environ.get('RANK', '0') == '0' or not isinstance(e, InputError):     # one for all
+        # wrong input is reported once, by the first process
+        if os.environ.get('RANK', '0') == '0' or not isinstance(e, InputError):
             print(f'error: {message}', file=sys.stderr)
         return 2
     except KeyboardInterrupt: print('\ninterrupted', file=sys.stderr); return 130
