@@ -4,16 +4,19 @@
 
 # %% auto #0
 __all__ = ['PROMPTS', 'SETTINGS', 'write_samples', 'sample_table', 'distinct', 'repetition', 'copied', 'write_many',
-           'cut_to_words', 'writing']
+           'cut_to_words', 'writing', 'main']
 
 # %% ../nbs/05c_writing.ipynb #230b9d82
-import re
+import argparse, os, re, sys
+from pathlib import Path
 
 # %% ../nbs/05c_writing.ipynb #91983548
 from .anatomy import bits_on
+from .data import iter_documents
 from .files import InputError
 from .model import Transformer, generate
 from .tokenizer import END_OF_TEXT, Tokenizer
+from .train import _mend_streams, _message, load_model
 
 # %% ../nbs/05c_writing.ipynb #5ea6fa8e
 # the empty prompt begins a document
@@ -141,3 +144,74 @@ def writing(
     return dict(texts=n, max_new_tokens=max_new_tokens,
                 many=[one(*s) for s in settings if s[0] > 0],
                 samples=write_samples(model, tokenizer, settings=settings))
+
+# %% ../nbs/05c_writing.ipynb #db64e47a
+def _at_least_1(text):
+    "A whole number, for an option."
+    n = int(text)
+    if n < 1: raise argparse.ArgumentTypeError(f'{n} is too few: give 1 or more')
+    return n
+
+# %% ../nbs/05c_writing.ipynb #ac2f60c8
+def _arguments(argv):
+    "What was asked for."
+    p = argparse.ArgumentParser(prog='python -m owt_transformer.writing',
+                                description='Let a trained model write, or read.')
+    p.add_argument('run', metavar='RUN', help='folder of a run, or a best_model.pt')
+    add = lambda name, default, note, typ=float: p.add_argument(
+        f'--{name}', default=default, type=typ, help=f'{note} (default: {default!r})')
+    add('prompt', '', 'what the text begins with; nothing: a document of its own', str)
+    add('number', 1, 'texts to write', _at_least_1)
+    add('length', 200, 'tokens in each, if it does not end before', _at_least_1)
+    add('temperature', 1., 'above 1 bolder, below 1 safer; 0: always the likeliest token')
+    add('top-k', None, 'draw from so many tokens, the likeliest; None: from all', int)
+    add('top-p', None, 'draw from the likeliest that have this probability together; None: from all')
+    add('seed', 0, 'of the first text; the next ones count up', int)
+    add('device', 'auto', 'auto, cpu, cuda, cuda:1, mps', str)
+    add('read', '', 'a text file, documents apart by <|endoftext|>: say what it costs', str)
+    return p.parse_args(argv)
+
+# %% ../nbs/05c_writing.ipynb #91590b22
+def _write(model, tokenizer, args):
+    "Each text as soon as it is there, with a line between two."
+    end = tokenizer.ids[END_OF_TEXT.encode()]
+    for i in range(args.number):
+        if i: print('---')
+        ids = generate(model, [end, *tokenizer.encode(args.prompt)], args.length, args.temperature,
+                       args.top_k, args.top_p, stop_id=end, seed=args.seed + i)
+        print(args.prompt + tokenizer.decode(ids), flush=True)
+
+# %% ../nbs/05c_writing.ipynb #ae496ad6
+def _read(model, tokenizer, path):
+    "The bits per byte of a text."
+    documents = [d for d in iter_documents(path) if d.strip()]
+    if not documents: raise InputError(f'{path} holds no text: give a file that does')
+    found = bits_on(model, tokenizer, documents)
+    print(f"{found['bits_per_byte']:.3f} bits per byte "
+          f"({found['tokens']:,} tokens, the best guess right in {found['accuracy']:.1%})")
+
+# %% ../nbs/05c_writing.ipynb #1160fdab
+def main(
+    argv:list[str]|None=None    # default: the arguments of the process
+)->int:                         # exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C
+    "The command line: a trained model writes, or reads."
+    _mend_streams()
+    args = _arguments(argv)
+    try:
+        path = Path(args.run)
+        if path.is_dir(): path = path/'checkpoints'/'best_model.pt'
+        model, tokenizer = load_model(path, args.device)
+        if args.read: _read(model, tokenizer, args.read)
+        else: _write(model, tokenizer, args)
+        return 0
+    except BrokenPipeError:                 # as before `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (InputError, OSError, MemoryError, RuntimeError) as e:
+        if not (message := _message(e, 'file')): raise
+        print(f'error: {message}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt: print('\ninterrupted', file=sys.stderr); return 130
+
+# %% ../nbs/05c_writing.ipynb #3504db1a
+if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())
