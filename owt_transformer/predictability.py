@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['kneser_ney_plain', 'KneserNey', 'bits_of', 'compressed_bits', 'text_words', 'coverage', 'unseen_rows', 'zipf_curve',
-           'heaps_curve', 'heaps_exponent', 'counted_entropy', 'context_entropies', 'predictability']
+           'heaps_curve', 'heaps_exponent', 'counted_entropy', 'context_entropies', 'word_tokens', 'vocabularies',
+           'predictability']
 
 # %% ../nbs/05b_predictability.ipynb #ade534f2
 import lzma, math
@@ -17,7 +18,7 @@ import numpy as np
 # %% ../nbs/05b_predictability.ipynb #b796ca02
 from .data import Prepared, iter_documents, token_bytes
 from .files import InputError
-from .tokenizer import split_words, to_bytes
+from .tokenizer import Tokenizer, split_words, to_bytes
 
 # %% ../nbs/05b_predictability.ipynb #be780a83
 def _discount(counts):
@@ -203,6 +204,28 @@ def context_entropies(
                  for k in range(longest+1)]
     return dict(context=list(range(longest+1)),
                 counted=[counted_entropy(a, k) for k in range(longest+1)], predicted=predicted)
+
+# %% ../nbs/05b_predictability.ipynb #3ac26d0f
+def word_tokens(tokenizer:Tokenizer)->list[str]:   # in the order in which they were learnt
+    "The tokens of two letters and more that follow a space."
+    texts = (tokenizer.vocab[i].decode('utf-8', errors='ignore') for i in sorted(tokenizer.vocab))
+    return [t for t in texts if t[:1] == ' ' and len(t) > 2 and t[1:].isalpha()]
+
+# %% ../nbs/05b_predictability.ipynb #b02fe250
+def vocabularies(
+    tokenizers:dict[str,Tokenizer],     # two of them, by name
+    n:int=12                            # words of each list
+)->dict:
+    "What two vocabularies share and what each has of its own, in plain values."
+    a, b = ({*t.vocab.values()} for t in tokenizers.values())
+    def of(tokenizer, theirs):
+        words, both = word_tokens(tokenizer), sorted(tokenizer.vocab)[:min(len(a), len(b))]
+        early = {tokenizer.vocab[i] for i in both}
+        own = [w for w in words if w.encode() in early - theirs]
+        longest = sorted(words, key=lambda w: (-len(w), w))
+        return dict(tokens=len(tokenizer.vocab), longest=longest[:n], own=own[:n])
+    described = {k: of(t, theirs) for (k, t), theirs in zip(tokenizers.items(), (b, a))}
+    return described | dict(shared=len(a & b))
 
 # %% ../nbs/05b_predictability.ipynb #011a8623
 def _ladder(data, train_text, valid_text, orders):
