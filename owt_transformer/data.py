@@ -20,10 +20,10 @@ from tqdm.auto import tqdm
 # %% ../nbs/01_data.ipynb #269e02bd
 from .download import download
 from .files import (
-    InputError, atomic_write, check_sha256, locked, read_json, sha256, write_json)
+    InputError, atomic_write, check_sha256, locked, parallel_map, read_json, sha256, write_json)
 from .synthetic import GRAMMARS, documents
 from .tokenizer import (
-    END_OF_TEXT, Tokenizer, find_chunks, parallel_map, read_chunk, to_bytes, train_bpe)
+    END_OF_TEXT, Tokenizer, find_chunks, read_chunk, to_bytes, train_bpe)
 
 # %% ../nbs/01_data.ipynb #42ee5049
 def split_documents(
@@ -140,6 +140,7 @@ def write_synthetic(
     "Generate a synthetic corpus, or find it generated."
     folder = Path(folder)
     files, made = CorpusFiles(folder/'train.txt', folder/'valid.txt'), folder/'floor.json'
+    # another grammar has another entropy
     order = dict(name=name, size=size, source=GRAMMARS[name]().floor())
     if _intact(made, files):
         known = read_json(made)
@@ -154,6 +155,7 @@ def write_synthetic(
 
 # %% ../nbs/01_data.ipynb #995aa54e
 def _checked(path):
+    "A path that leads to a text which is not empty."
     path = Path(path)
     if not path.is_file(): raise InputError(f'{path} is not a file: give the path of a text file')
     if path.stat().st_size == 0: raise InputError(f'{path} is empty: a corpus needs text')
@@ -194,8 +196,9 @@ def corpus_files(
     return CorpusFiles(fetch(corpus.train), valid)
 
 # %% ../nbs/01_data.ipynb #a97e60d0
+# once in each process for each tokenizer: its fingerprint is part of the key
 @lru_cache(maxsize=1)
-def _tokenizer(folder, fingerprint): return Tokenizer.load(folder)      # once in each process
+def _tokenizer(folder, fingerprint): return Tokenizer.load(folder)
 
 def _encode_chunk(path, tokenizer_folder, fingerprint, bounds):
     "(tokens as bytes, how many documents, how many bytes of text) of one chunk of a file."

@@ -4,14 +4,12 @@
 
 # %% auto #0
 __all__ = ['PATTERN', 'split_words', 'END_OF_TEXT', 'merge_pair', 'split_special', 'from_bytes', 'to_bytes', 'find_chunks',
-           'parallel_map', 'read_chunk', 'count_words', 'count_pairs', 'best_pair', 'train_bpe_plain',
-           'train_bpe_words', 'train_bpe', 'bpe_merge', 'byte_alphabet', 'Tokenizer']
+           'read_chunk', 'count_words', 'count_pairs', 'best_pair', 'train_bpe_plain', 'train_bpe_words', 'train_bpe',
+           'bpe_merge', 'byte_alphabet', 'Tokenizer']
 
 # %% ../nbs/00_tokenizer.ipynb #1ae0dfbd
-import ctypes, heapq, json, os, signal, sys
-import multiprocessing
+import heapq, json, os
 from collections import Counter, defaultdict
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -22,7 +20,7 @@ from tokenizers import models
 
 # %% ../nbs/00_tokenizer.ipynb #174ed33b
 from .files import (
-    InputError, atomic_write, check_sha256, dump_json, read_json, sha256, write_json)
+    InputError, atomic_write, check_sha256, dump_json, parallel_map, read_json, sha256, write_json)
 
 # %% ../nbs/00_tokenizer.ipynb #1ebc52bd
 def merge_pair(
@@ -96,30 +94,6 @@ def find_chunks(
         while bounds[-1] < total:
             bounds.append(_seek_after(f, separator, bounds[-1]+size, total))
     return list(zip(bounds, bounds[1:]))
-
-# %% ../nbs/00_tokenizer.ipynb #23e0557c
-def _die_with_parent():
-    "In a worker: Ctrl-C is for its parent, and without a parent there is no work."
-    PR_SET_PDEATHSIG = 1                        # its number in linux/prctl.h
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == 'linux': ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-# %% ../nbs/00_tokenizer.ipynb #cf771aba
-def parallel_map(
-    f,                      # a function that can be sent to another process
-    items:list,             # its arguments
-    workers:int|None=None   # processes; default: one for each core
-)->Iterator:                # f of each item, in order
-    "`map` over several processes."
-    workers = min(workers or os.cpu_count(), len(items))
-    if workers <= 1: yield from map(f, items); return
-    context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
-    others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(workers, context, _die_with_parent) as pool:
-        try: yield from pool.map(f, items)
-        except BaseException:                   # Ctrl-C, say: nobody waits for what they are doing
-            for p in set(multiprocessing.active_children()) - others: p.terminate()
-            raise
 
 # %% ../nbs/00_tokenizer.ipynb #cfcbd7f7
 def read_chunk(
@@ -330,8 +304,11 @@ class Tokenizer:
         merges:list[tuple[bytes,bytes]],            # in the order in which they were learnt
         special_tokens:list[str]|None=None          # added to the vocabulary if they are not in it
     ):
+        if isinstance(special_tokens, str):
+            raise InputError(f'special_tokens={special_tokens!r} is a string: '
+                             f'give a list, [{special_tokens!r}]')
         self.vocab, self.merges = dict(vocab), list(merges)
-        self.special_tokens, self._given = list(special_tokens or []), special_tokens
+        self.special_tokens = list(special_tokens or [])
         known = set(self.vocab.values())
         for s in self.special_tokens:
             if s.encode() not in known: self.vocab[max(self.vocab, default=-1)+1] = s.encode()
@@ -341,8 +318,9 @@ class Tokenizer:
         self._model = models.BPE(self._strings(), [(_chars(a), _chars(b)) for a,b in self.merges])
         self._cache = _WordCache(self._encode_word)
 
-    def __repr__(self): return f'Tokenizer({len(self):,} tokens, special: {self.special_tokens})'
-    def __len__(self): return max(self.vocab)+1
+    def __repr__(self):
+        return f'Tokenizer({len(self.vocab):,} tokens, special: {self.special_tokens})'
+    def __len__(self): return max(self.vocab)+1     # the largest id and one: ids may have gaps
 
 # %% ../nbs/00_tokenizer.ipynb #e33042ba
 @patch
@@ -359,9 +337,6 @@ def _encode_word(self:Tokenizer, word):
 @patch
 def _check(self:Tokenizer):
     "Refuse a vocabulary that could lose bytes or that merges point out of."
-    if isinstance(self._given, str):
-        raise InputError(f'special_tokens={self._given!r} is a string: '
-                         f'give a list, [{self._given!r}]')
     parts = {p for a,b in self.merges for p in (a, b, a+b)}
     for s in self.special_tokens:
         if not s or self.special_tokens.count(s) > 1:
@@ -372,14 +347,17 @@ def _check(self:Tokenizer):
     missing = [b for b in range(256) if bytes([b]) not in self.ids]
     if missing:
         raise InputError(f'vocab lacks {len(missing)} of the 256 bytes, {missing[0]} first: '
-                         'every text must be encodable')
+                         'every text must be encodable, so add each missing byte '
+                         'as a token of its own')
     for a,b in self.merges:
         if not {a, b, a+b} <= self.ids.keys():
-            raise InputError(f'merge {a} + {b}: both parts and the whole must be in the vocabulary')
+            raise InputError(f'merge {a} + {b}: both parts and the whole must be in the '
+                             'vocabulary: add what is missing, or drop the merge')
     if len(self.ids) < len(self.vocab):
         raise InputError('vocab holds the same bytes under two ids: each token must be unique')
     if len(self) > 1<<16:
-        raise InputError(f'vocab has {len(self):,} ids: at most 65,536 fit in 16 bits')
+        raise InputError(f'vocab has ids up to {len(self)-1:,}: they must be below 65,536 to fit '
+                         'in 16 bits, so choose a smaller vocabulary')
 
 # %% ../nbs/00_tokenizer.ipynb #1edd178b
 @patch
@@ -414,8 +392,8 @@ def decode(self:Tokenizer,
     "Token ids to text."
     try: return b''.join([self.vocab[int(i)] for i in ids]).decode('utf-8', errors)
     except KeyError as e:
-        raise InputError(f'token id {e} is not in the vocabulary: '
-                         f'ids go from 0 to {len(self)-1}') from None
+        raise InputError(f'token id {e} is not one of the {len(self.vocab):,} in the vocabulary: '
+                         'decode ids that this tokenizer gave') from None
 
 # %% ../nbs/00_tokenizer.ipynb #d3ed70bc
 def _seam(special_tokens):
