@@ -101,7 +101,7 @@ def sample(self:Grammar,
 # %% ../nbs/01a_synthetic.ipynb #f39ac62f
 @patch
 def _part(self:Grammar, part, now):
-    "Expected (bits, bytes) of one part of a template: a bound value repeats for free."
+    "Expected (bits, bytes) of a part of a template, given `now`, those of each symbol."
     if isinstance(part, str): return 0., len(part.encode())
     name, var = part
     if name in self.bind: return 0., now[name][1]
@@ -112,6 +112,7 @@ def _part(self:Grammar, part, now):
 # %% ../nbs/01a_synthetic.ipynb #3bf3b585
 @patch
 def _expect(self:Grammar, symbol, now):
+    "Expected (bits, bytes) of a draw of `symbol`, one step better than `now`."
     bits = size = 0.
     for p, _, parts in self.rules[symbol]:
         inner = [self._part(part, now) for part in parts]
