@@ -39,39 +39,6 @@ class ModelConfig:
     @property
     def head_dim(self)->int: return self.d_model//self.num_heads
 
-# %% ../nbs/02_model.ipynb #df765391
-def _near_heads(cfg):
-    "Numbers of heads that would do, the two nearest to `num_heads`."
-    fits = [h for h in range(1, cfg.d_model+1) if cfg.d_model % h == 0]
-    if cfg.position == 'rope' and cfg.d_model % 2 == 0:
-        fits = [h for h in fits if cfg.d_model//h % 2 == 0]             # pairs to turn
-    return sorted(sorted(fits, key=lambda h: abs(h-cfg.num_heads))[:2])
-
-# %% ../nbs/02_model.ipynb #0b411573
-_CHOICES = dict(position=('rope','none'), norm=('pre','post','none'), ffn=('swiglu','silu'))
-
-@patch
-def check(self:ModelConfig):
-    "Raise `InputError` for a shape that cannot be built."
-    for field in ('vocab_size','context_length','d_model','num_layers','num_heads','d_ff',
-                  'rope_theta','norm_eps'):
-        if getattr(self, field) <= 0:
-            raise InputError(f'{field}={getattr(self, field)} must be positive')
-    if self.d_model % self.num_heads:
-        raise InputError(f'num_heads={self.num_heads} does not divide d_model={self.d_model}: '
-                         f'choose {" or ".join(map(str, _near_heads(self)))} heads')
-    if self.position == 'rope' and self.head_dim % 2:
-        raise InputError(f'd_model/num_heads={self.head_dim} is odd: rotary positions turn pairs, '
-                         'so choose an even head dimension or position=none')
-    if self.vocab_size > 1<<16:
-        raise InputError(f'vocab_size={self.vocab_size} is over 65536: '
-                         'token ids must fit in 16 bits')
-    for field, allowed in _CHOICES.items():
-        if getattr(self, field) not in allowed:
-            raise InputError(f'{field}={getattr(self, field)!r} is not known: '
-                             f'choose from {", ".join(allowed)}')
-    return self
-
 # %% ../nbs/02_model.ipynb #0d888312
 def init_normal(
     weight:Tensor,      # filled in place
@@ -145,8 +112,8 @@ def rope_complex(
 
 # %% ../nbs/02_model.ipynb #3fb8904c
 def causal_mask(
-    T:int,              # queries, the last T of
-    S:int,              # positions
+    T:int,              # queries: the last T positions
+    S:int,              # positions in all, at least T
     device='cpu'
 )->Tensor:              # bool [T, S]: True where a query may look
     "Each position sees itself and what came before."
@@ -236,6 +203,43 @@ class Block(nn.Module):
         x = x + self.attention(x, cos, sin, cache)
         return x + self.ffn(x)
 
+# %% ../nbs/02_model.ipynb #df765391
+def _near_heads(cfg):
+    "Numbers of heads that would do, the two nearest to `num_heads`."
+    fits = [h for h in range(1, cfg.d_model+1) if cfg.d_model % h == 0]
+    if cfg.position == 'rope' and cfg.d_model % 2 == 0:
+        fits = [h for h in fits if cfg.d_model//h % 2 == 0]             # pairs to turn
+    return sorted(sorted(fits, key=lambda h: abs(h-cfg.num_heads))[:2])
+
+# %% ../nbs/02_model.ipynb #0b411573
+_CHOICES = dict(position=('rope','none'), norm=('pre','post','none'), ffn=('swiglu','silu'))
+
+@patch
+def check(self:ModelConfig):
+    "Raise `InputError` for a shape that cannot be built."
+    for field in ('vocab_size','context_length','d_model','num_layers','num_heads','d_ff',
+                  'rope_theta','norm_eps'):
+        if getattr(self, field) <= 0:
+            raise InputError(f'{field}={getattr(self, field)} must be positive: '
+                             'choose a number above 0')
+    if self.d_model % self.num_heads:
+        raise InputError(f'num_heads={self.num_heads} does not divide d_model={self.d_model}: '
+                         f'choose {" or ".join(map(str, _near_heads(self)))} heads')
+    if self.position == 'rope' and self.head_dim % 2:
+        fitting = ('an even d_model' if self.d_model % 2 else
+                   f'{" or ".join(map(str, _near_heads(self)))} heads')
+        raise InputError(f'num_heads={self.num_heads} leaves heads of {self.head_dim} channels, '
+                         'an odd number, and rotary positions turn pairs: '
+                         f'choose {fitting}, or position=none')
+    if self.vocab_size > 1<<16:
+        raise InputError(f'vocab_size={self.vocab_size} is over 65536: '
+                         'token ids must fit in 16 bits, so choose at most 65536')
+    for field, allowed in _CHOICES.items():
+        if getattr(self, field) not in allowed:
+            raise InputError(f'{field}={getattr(self, field)!r} is not known: '
+                             f'choose from {", ".join(allowed)}')
+    return self
+
 # %% ../nbs/02_model.ipynb #8421acc6
 class Transformer(nn.Module):
     "Token ids to logits: embedding, blocks, norm, head."
@@ -292,7 +296,7 @@ def hidden(self:Transformer,
 
 # %% ../nbs/02_model.ipynb #c11c2eb8
 def _to_halves(w, heads):
-    "Reorder rows from neighbouring pairs (0,1),(2,3),… to halves (0,d/2),(1,d/2+1),…"
+    "Reorder rows from neighbouring pairs (0,1),(2,3),… to halves (0,D/2),(1,D/2+1),…"
     return w.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2)
 
 def _to_pairs(w, heads):
@@ -341,8 +345,8 @@ def to_llama(model:Transformer)->dict[str,Tensor]:
 # %% ../nbs/02_model.ipynb #b77a18e7
 def _check_names(weights, known):
     if foreign := weights.keys() - known:
-        raise InputError(f'{min(foreign)} has no place in this model: '
-                         'it has no biases and no other parts')
+        raise InputError(f'{min(foreign)} has no place in this model, which has no biases '
+                         'and no other parts: leave it out, or load another model')
     if missing := known - weights.keys():
         raise InputError(f'{min(missing)} is missing: '
                          'give all weights of a model of this shape, or correct the shape')
@@ -397,9 +401,10 @@ def _check_dials(temperature, top_k, top_p):
     if not temperature >= 0:
         raise InputError(f'temperature={temperature} must not be negative: '
                          '0 is greedy, 1 leaves the model as it is')
-    if top_k is not None and top_k < 1: raise InputError(f'top_k={top_k} must be at least 1')
+    if top_k is not None and top_k < 1:
+        raise InputError(f'top_k={top_k} must be at least 1: None keeps all tokens')
     if top_p is not None and not 0 < top_p <= 1:
-        raise InputError(f'top_p={top_p} must lie in (0, 1]')
+        raise InputError(f'top_p={top_p} must lie in (0, 1]: 1 keeps all tokens')
 
 # %% ../nbs/02_model.ipynb #61914b9f
 def next_probs(
