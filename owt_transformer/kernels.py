@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['loss_and_grad_plain', 'loss_and_grad_in_place', 'loss_and_grad_triton', 'loss_and_grad', 'product', 'outer_product',
-           'Linear', 'use_onednn', 'head_cross_entropy', 'product_fp8', 'adamw_pass_plain', 'adamw_pass_triton',
+           'Linear', 'use_onednn', 'product_fp8', 'head_cross_entropy', 'adamw_pass_plain', 'adamw_pass_triton',
            'adamw_pass', 'keep_memory']
 
 # %% ../nbs/03a_kernels.ipynb #d050fd07
@@ -160,6 +160,19 @@ def use_onednn(
         if m.out_features > m.in_features: m.weight.data = m.weight.data.T.contiguous().T
     return model
 
+# %% ../nbs/03a_kernels.ipynb #8baa0cc5
+def product_fp8(
+    x:Tensor,           # [N, K], all sizes multiples of 16
+    w:Tensor            # [M, K]
+)->Tensor:              # bfloat16 [N, M]
+    "`product` with both factors rounded to eight bits (e4m3), each scaled as a whole."
+    (x8, sx), (w8, sw) = (_round_fp8(t) for t in (x, w))
+    return torch._scaled_mm(x8, w8.T, scale_a=sx, scale_b=sw, out_dtype=torch.bfloat16)
+
+def _round_fp8(t):
+    scale = t.abs().amax().float().clamp(min=1e-12)/448
+    return (t/scale).to(torch.float8_e4m3fn), scale
+
 # %% ../nbs/03a_kernels.ipynb #94ab473b
 class _HeadCrossEntropy(torch.autograd.Function):
     "Loss and gradients of a linear head: `hidden` [N, C], `weight` [V, C], `targets` [N]."
@@ -206,19 +219,6 @@ def head_cross_entropy(
     "`cross_entropy(hidden @ weight.T, targets)` in little memory."
     return _HeadCrossEntropy.apply(hidden.flatten(0, -2), weight, targets.flatten(),
                                    chunk, fp8, share, last)
-
-# %% ../nbs/03a_kernels.ipynb #8baa0cc5
-def product_fp8(
-    x:Tensor,           # [N, K], all sizes multiples of 16
-    w:Tensor            # [M, K]
-)->Tensor:              # bfloat16 [N, M]
-    "`product` with both factors rounded to eight bits (e4m3), each scaled as a whole."
-    (x8, sx), (w8, sw) = (_round_fp8(t) for t in (x, w))
-    return torch._scaled_mm(x8, w8.T, scale_a=sx, scale_b=sw, out_dtype=torch.bfloat16)
-
-def _round_fp8(t):
-    scale = t.abs().amax().float().clamp(min=1e-12)/448
-    return (t/scale).to(torch.float8_e4m3fn), scale
 
 # %% ../nbs/03a_kernels.ipynb #0ddafbad
 def adamw_pass_plain(

@@ -58,7 +58,7 @@ def bits_per_byte(
 
 # %% ../nbs/03_optim.ipynb #a85fb8c3
 def clip_grad_norm_plain(
-    parameters:Iterable[nn.Parameter],
+    parameters:Iterable[nn.Parameter],  # at least one with a gradient
     max_norm:float              # largest norm of the joint gradient
 )->Tensor:                      # its norm before clipping
     "Clip gradients in place by their joint norm, the readable way."
