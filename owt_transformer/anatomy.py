@@ -29,12 +29,14 @@ def token_losses(
     "Everything about each prediction of a model."
     parts = []
     for x, y in data.eval_batches(batch_size):
-        logp = model(x).float().log_softmax(-1)                             # [B, T, V]
-        best, guess = logp.max(-1)
         context = torch.arange(1, x.shape[1]+1, device=x.device).expand_as(x)
-        nats = -logp.gather(-1, y[...,None])[...,0]
-        parts.append([t.flatten().cpu().numpy() for t in
-                      (y, nats.cpu().double(), context, guess == y, best.exp().cpu().double())])
+        flat = [t.flatten(0, 1).split(1024) for t in (model.hidden(x), y, context)]
+        for h, target, n_read in zip(*flat):        # not the logits of a whole batch at once
+            logp = model.head(h).float().log_softmax(-1)                    # [1024, V]
+            best, guess = logp.max(-1)
+            nats = -logp.gather(-1, target[:,None])[:,0]
+            parts.append([t.cpu().numpy() for t in
+                (target, nats.cpu().double(), n_read, guess == target, best.exp().cpu().double())])
     return dict(zip(('id', 'nats', 'context', 'right', 'confidence'),
                     map(np.concatenate, zip(*parts))))
 

@@ -148,8 +148,7 @@ def _check_together(self:Config):
 @patch
 def check(self:Config):
     "Raise `InputError` for a run that cannot be done."
-    for f in fields(self):
-        if f.type in (int, float, bool): _typed(f.name, getattr(self, f.name), f.type)
+    for f in fields(self): _typed(f.name, getattr(self, f.name), f.type)
     self.model.check()
     self._check_ranges()
     self._check_together()
@@ -319,7 +318,7 @@ def _check_experiment(runs, config, given):
         raise InputError('two runs have the same name: give each its own "name"')
     if len(runs) > 1 and (own := {'corpus', 'train_text', 'valid_text'} & given.keys()):
         raise InputError(f'{config} has {len(runs)} runs on corpora of their own, '
-                         f'so {own.pop()} cannot be given: choose a preset of one run, '
+                         f'so {sorted(own)[0]} cannot be given: choose a preset of one run, '
                          'such as --config owt-sample')
 
 # %% ../nbs/04a_config.ipynb #41e527fd

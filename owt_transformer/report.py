@@ -76,7 +76,7 @@ def load_run(
         return Run(folder, config, summary, read_metrics(folder/'metrics.csv'))
     except (OSError, ValueError, KeyError) as e:
         raise InputError(f'{folder} does not hold a finished run ({e}): '
-                         'finish it with --resume') from None
+                         'finish it with --resume, or check the path') from None
 
 # %% ../nbs/04b_report.ipynb #e4189f80
 def load_runs(
@@ -85,7 +85,9 @@ def load_runs(
     "All finished runs in a folder; raise `InputError` if there is none such."
     if not Path(folder).is_dir():
         raise InputError(f'{folder} is not a folder: give one that holds runs')
-    return [load_run(p.parent) for p in sorted(Path(folder).rglob('summary.json'))]
+    runs = [load_run(p.parent) for p in sorted(Path(folder).rglob('summary.json'))]
+    if not runs: raise InputError(f'{folder} holds no finished run: finish one with --resume')
+    return runs
 
 # %% ../nbs/04b_report.ipynb #9db66373
 COLORS = dict(stories='#0072B2', web='#D55E00')

@@ -127,7 +127,8 @@ def load_checkpoint(
                'or bring back a copy'
 )->dict:                # its content, on the CPU
     "Read a checkpoint; raise `InputError` unless it is exactly what was written."
-    if not Path(path).exists(): raise InputError(f'{path} does not exist: check the path')
+    if not Path(path).exists():
+        raise InputError(f'{path} does not exist: check the path, or bring back a copy')
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
         intact = content.pop('sha256') == content_sha256(content)
@@ -464,8 +465,9 @@ def begin(self:Job, resume:bool=False)->State:
 # part of the device's name (the first match counts)
 # -> bfloat16 on tensor cores, float32 outside them
 PEAK_TFLOPS = {
-    'H100 PCIe': (756., 51.), 'H100 NVL': (835., 60.), 'H100': (989., 67.), 'H200': (989., 67.),
-    'A100': (312., 19.5), 'L40S': (362., 91.6), 'L4': (121., 30.3), 'RTX 4090': (165., 82.6)}
+    'H100 PCIe': (756., 51.), 'H100 NVL': (835., 60.), 'H100': (989., 67.),
+    'H200 NVL': (835., 60.), 'H200': (989., 67.), 'A100': (312., 19.5), 'L40S': (362., 91.6),
+    'L4': (121., 30.3), 'RTX 4090': (165., 82.6)}
 
 def _peak(device, bf16):
     "TFLOP/s by the data sheet, or None."
@@ -519,8 +521,9 @@ def summary(self:Job, state:State, e:Evaluation)->dict:
 def finish(self:Job, state:State)->dict:
     "Write what a run ends with; if it has `patience` the best model counts, else the last."
     if self.cfg.patience:
-        state.model.load_state_dict(
-            load_checkpoint(self.folder/'checkpoints'/'best_model.pt')['model'])
+        best = load_checkpoint(self.folder/'checkpoints'/'best_model.pt', remedy=
+            f'bring back a copy, or delete the folder {self.folder} and train again')
+        state.model.load_state_dict(best['model'])
         self.final = None
     summary = self.summary(state, self.final or self.evaluate(state.model))
     dump_json(self.folder/'summary.json', summary)
@@ -583,6 +586,11 @@ def _folders(args):
     root = args.output_dir/args.name
     return [root] if len(args.runs) == 1 else [root/r.name for r in args.runs]
 
+def _holds_runs(path):
+    "Is it the config.json of several runs, not of a single one?"
+    try: return 'runs' in json.loads(path.read_text(encoding='utf-8'))
+    except (TypeError, ValueError): return False
+
 def _check_writable(folder):
     "Raise OSError where no such folder can be made, before hours are spent on what is to go there."
     there = next(p for p in (Path(folder).absolute(), *Path(folder).absolute().parents)
@@ -604,8 +612,7 @@ def _check_runs(args, is_main):
                 check_folder(folder, cfg, args.resume)
                 _check_writable(folder); _check_writable(cfg.data_dir)
     all_runs = root/'config.json'
-    if (len(folders) > 1 and all_runs.exists()
-        and '"runs"' not in all_runs.read_text(encoding='utf-8')):
+    if len(folders) > 1 and all_runs.exists() and not _holds_runs(all_runs):
         raise InputError(f'{root} holds a run already: choose another --name, or delete the folder')
 
 # %% ../nbs/04_train.ipynb #35becb03
