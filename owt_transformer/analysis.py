@@ -104,21 +104,21 @@ def split_gap(
 # %% ../nbs/05_analysis.ipynb #3c559809
 @dataclass
 class PowerLaw:
-    "What no training removes and what it does: loss(n) = floor + scale * n**-exponent."
-    floor:float
+    "What no training removes and what it does: loss(n) = asymptote + scale * n**-exponent."
+    asymptote:float
     scale:float
     exponent:float
-    def __call__(self, n): return self.floor + self.scale*np.asarray(n, float)**-self.exponent
+    def __call__(self, n): return self.asymptote + self.scale*np.asarray(n, float)**-self.exponent
 
 # %% ../nbs/05_analysis.ipynb #05fa06cf
 def _best_lines(x, y):
-    "For each row of `x`: floor and scale of the line through the points (x, y) that fits best."
+    "For each row of `x`: asymptote and scale of the line through the points (x, y) that fits best."
     dx, dy = x - x.mean(1, keepdims=True), y - y.mean()
     scale = (dx*dy).sum(1)/(dx*dx).sum(1)
-    floor = y.mean() - scale*x.mean(1)
-    below = floor < 0
+    asymptote = y.mean() - scale*x.mean(1)
+    below = asymptote < 0
     scale = np.where(below, (x*y).sum(1)/(x**2).sum(1), scale)
-    return np.where(below, 0., floor), scale
+    return np.where(below, 0., asymptote), scale
 
 # %% ../nbs/05_analysis.ipynb #4dcdcd2f
 ALPHAS = np.geomspace(.03, 3, 400)
@@ -127,7 +127,7 @@ def fit_power_law(
     n:np.ndarray,       # tokens
     loss:np.ndarray     # one for each
 )->PowerLaw:
-    "Least squares; the floor is not negative."
+    "Least squares; the asymptote is not negative."
     if len(set(n)) < 3:
         raise InputError(f'{len(set(n))} different budgets cannot determine three parameters: '
                          'give at least 3')
@@ -136,9 +136,9 @@ def fit_power_law(
         raise InputError('a power law needs finite losses and positive numbers of tokens: '
                          'leave out runs that failed')
     powers = (n/n.min())**-ALPHAS[:,None]                   # [alphas, points]
-    floor, scale = _best_lines(powers, loss)
-    i = ((floor[:,None] + scale[:,None]*powers - loss)**2).sum(1).argmin()
-    return PowerLaw(float(floor[i]), float(scale[i]*n.min()**ALPHAS[i]), float(ALPHAS[i]))
+    asymptote, scale = _best_lines(powers, loss)
+    i = ((asymptote[:,None] + scale[:,None]*powers - loss)**2).sum(1).argmin()
+    return PowerLaw(float(asymptote[i]), float(scale[i]*n.min()**ALPHAS[i]), float(ALPHAS[i]))
 
 # %% ../nbs/05_analysis.ipynb #07d84d09
 def bootstrap_law(

@@ -6,7 +6,7 @@
 __all__ = ['CONTENDERS', 'LADDER', 'Ours', 'Theirs', 'TransformersLlama', 'LitGPT', 'make_contender', 'line_up', 'rungs',
            'Contender', 'compete', 'benchmark', 'ratio', 'benchmark_table', 'agreement', 'largest_difference',
            'record_agreement', 'batches_from_file', 'batches_from_table', 'fetch_benchmark', 'ceilings',
-           'traffic_ledger', 'floor', 'profile_step', 'run_benchmark', 'variants', 'scaling', 'measure', 'main']
+           'traffic_ledger', 'roofline', 'profile_step', 'run_benchmark', 'variants', 'scaling', 'measure', 'main']
 
 # %% ../nbs/04d_benchmark.ipynb #2cfe05ff
 import contextlib, importlib.util, itertools, multiprocessing, os, signal, statistics, sys, time
@@ -524,7 +524,7 @@ def traffic_ledger(
             'logits': 2*width*_step_tokens(cfg)*cfg.vocab_size}
 
 # %% ../nbs/04d_benchmark.ipynb #fe1d0cda
-def floor(
+def roofline(
     cfg:Config,
     peak:dict,              # of `ceilings`
     bf16:bool=True
