@@ -14,8 +14,8 @@ METHOD = {'95%', '70%'}                             # the level of the intervals
 NUMBER = r'(?<![\w/.`-])\d[\d,.]*%?(?<![,.])'       # not a part of a name
 
 def numbers(text):
-    "The numbers in a Markdown text, outside code, links and formulas."
-    text = re.sub(r'#[0-9a-fA-F]{6}|`[^`]*`|\]\([^)]*\)|\$[^$]*\$|CS336, assignment 1', ' ', text)
+    "The numbers in a Markdown text, outside code, links, formulas and the years of works that are cited."
+    text = re.sub(r', (19|20)\d\d\]\([^)]*\)|#[0-9a-fA-F]{6}|`[^`]*`|\]\([^)]*\)|\$[^$]*\$|CS336, assignment 1', ' ', text)
     return [n for n in re.findall(NUMBER, text) if n not in METHOD]
 
 def literals(source):
