@@ -165,7 +165,7 @@ def _arguments(argv):
     add('length', 200, 'tokens in each, if it does not end before', _at_least_1)
     add('temperature', 1., 'above 1 bolder, below 1 safer; 0: always the likeliest token')
     add('top-k', None, 'draw from so many tokens, the likeliest; None: from all', int)
-    add('top-p', None, 'draw from the likeliest that have this probability together; None: from all')
+    add('top-p', None, 'draw from the likeliest that sum to this probability; None: from all')
     add('seed', 0, 'of the first text; the next ones count up', int)
     add('device', 'auto', 'auto, cpu, cuda, cuda:1, mps', str)
     add('read', '', 'a text file, documents apart by <|endoftext|>: say what it costs', str)
