@@ -18,7 +18,7 @@ def convert():
         if 'chart' in c.source: c.outputs = [nbformat.v4.new_output('display_data', {'text/markdown': f'![The same predictors on two kinds of text]({picture})'})]
         c.outputs = [o for o in c.outputs if 'text/markdown' in o.get('data', {})]
     text, _ = MarkdownExporter(exclude_input=True).from_notebook_node(nb)
-    text = re.sub(r'\]\((\w[\w/]*\.ipynb)\)', r'](nbs/\1)', text)
+    text = re.sub(r'\]\((\w[\w/]*\.ipynb(?:#[\w-]*)?)\)', r'](nbs/\1)', text)
     return re.sub(r'\n{3,}', '\n\n', text).strip() + '\n'
 
 def draw():

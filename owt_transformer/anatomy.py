@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'SENTENCES', 'PASSAGES', 'token_losses', 'colored_text', 'token_kind', 'kinds_of', 'by_group', 'costliest',
-           'context_curve', 'frequency_curve', 'boundary_curve', 'by_document', 'bootstrap_bits', 'calibration',
-           'bits_on', 'sentence_losses', 'against_truth', 'word_bits', 'anatomy']
+           'context_curve', 'frequency_curve', 'boundary_curve', 'by_document', 'drawn_bits', 'bootstrap_bits',
+           'calibration', 'bits_on', 'sentence_losses', 'against_truth', 'word_bits', 'anatomy']
 
 # %% ../nbs/05a_anatomy.ipynb #f5b6ebe1
 import math
@@ -165,6 +165,17 @@ def by_document(
     return (np.bincount(doc, weights=losses['nats']),
             np.bincount(doc, weights=sizes[losses['id']]))
 
+# %% ../nbs/05a_anatomy.ipynb #2d9152b6
+def drawn_bits(
+    bits:np.ndarray,    # of each document
+    size:np.ndarray,    # its bytes
+    draws:int=2000,
+    seed:int=0
+)->np.ndarray:          # bits per byte [draws]
+    "Bits per byte of as many documents, drawn from these with replacement, again and again."
+    picked = np.random.default_rng(seed).integers(0, len(bits), (draws, len(bits)))
+    return bits[picked].sum(1)/size[picked].sum(1)
+
 # %% ../nbs/05a_anatomy.ipynb #0e792870
 def bootstrap_bits(
     losses:dict,
@@ -175,10 +186,7 @@ def bootstrap_bits(
 )->tuple[float,float]:      # bits per byte: 2.5% and 97.5% quantile
     "A 95% interval for bits per byte, from resampled documents."
     nats, size = by_document(losses, sizes, end_id)
-    rng, bits = np.random.default_rng(seed), []
-    for _ in range(draws):
-        picked = rng.integers(0, len(nats), len(nats))
-        bits.append(nats[picked].sum()/size[picked].sum()/math.log(2))
+    bits = drawn_bits(nats/math.log(2), size, draws, seed)
     return tuple(float(q) for q in np.quantile(bits, [.025, .975]))
 
 # %% ../nbs/05a_anatomy.ipynb #f1c77767
