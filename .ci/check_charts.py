@@ -71,9 +71,9 @@ def check_chart(page, root, name):
             const q = v.querySelectorAll('polyline')[s].getAttribute('points').split(' ')[i].split(',').map(Number); return [b.left + q[0]*k, b.top + q[1]*k]; }""", [s, i])
         page.mouse.move(x, y)
         row = [r for r in table[1:] if r[s+1]][i]
-        there = [f'{table[0][t]}: {row[t]} {table[0][0]} {row[0]}' for t in range(1, n+1) if row[t] == row[s+1]]    # at the very same place
+        there = [expected([table[0], row], t, 0) for t in range(n) if row[t+1] == row[s+1]]      # at the very same place
         if not any(same(said.text_content(), one) for one in there):
-            check(f'the pointer at point {i} of {table[0][s+1]!r}', said.text_content(), expected(table, s, i))
+            check(f'the pointer at point {i} of {table[0][s+1]!r}', said.text_content(), expected([table[0], row], s, 0))
         inside = said.evaluate("s => { const a = s.getBoundingClientRect(), b = s.offsetParent.getBoundingClientRect(); return a.left > b.left-1 && a.right < b.right+1 && a.top > b.top-1; }")
         check(f'the readout of {table[0][s+1]!r} stays inside the chart', inside, True)
     page.mouse.move(0, 0)
