@@ -2,22 +2,23 @@
 import contextlib, re
 from pathlib import Path
 import nbformat
-from nbconvert import MarkdownExporter
 
 top = Path(__file__).parent.parent
 picture = 'nbs/images/predictors.png'
 
 def read(): return nbformat.read(top/'nbs'/'index.ipynb', as_version=4)
 
+def shown(cell):
+    "What README shows of a cell, as Markdown: its prose, its code unless that is not echoed, what it printed."
+    if cell.cell_type == 'markdown': return cell.source
+    if 'chart' in cell.source: return f'![The same predictors on two kinds of text]({picture})'
+    code = [] if cell.source.startswith('#| echo: false') else [f'```python\n{cell.source}\n```']
+    printed = [f"```text\n{o['text'].strip()}\n```" for o in cell.outputs if o.output_type == 'stream']
+    return '\n\n'.join([*code, *printed, *(o['data']['text/markdown'] for o in cell.outputs if 'text/markdown' in o.get('data', {}))])
+
 def convert():
-    "README's text: prose and outputs, without the code and without hidden cells. Links work from the top folder."
-    nb = read()
-    nb.cells = [c for c in nb.cells if not c.source.startswith('#| hide')]
-    for c in nb.cells:
-        if c.cell_type != 'code': continue
-        if 'chart' in c.source: c.outputs = [nbformat.v4.new_output('display_data', {'text/markdown': f'![The same predictors on two kinds of text]({picture})'})]
-        c.outputs = [o for o in c.outputs if 'text/markdown' in o.get('data', {})]
-    text, _ = MarkdownExporter(exclude_input=True).from_notebook_node(nb)
+    "README's text: all cells but those that are hidden. Links work from the top folder."
+    text = '\n\n'.join(shown(c) for c in read().cells if not c.source.startswith('#| hide'))
     text = re.sub(r'\]\((\w[\w/]*\.ipynb(?:#[\w-]*)?)\)', r'](nbs/\1)', text)
     return re.sub(r'\n{3,}', '\n\n', text).strip() + '\n'
 
@@ -27,7 +28,7 @@ def draw():
     made = {}
     with contextlib.chdir(top/'nbs'):
         for c in read().cells:
-            if c.cell_type == 'code' and 'chart' not in made: exec(c.source, made)
+            if c.cell_type == 'code' and 'chart' not in made and 'Markdown(' not in c.source: exec(c.source, made)
     (top/picture).parent.mkdir(exist_ok=True)
     static_figure(made['chart']).savefig(top/picture, dpi=120)
 
