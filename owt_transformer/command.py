@@ -23,7 +23,7 @@ from .device import (Setup, described, device_name, environment, main_first,
 from .files import InputError, atomic_write, dump_json, locked
 from .kernels import tune_malloc
 from .model import flops_ledger, generate, parameter_ledger
-from .run import (Recorder, RunFolder, best_loss, check_folder, claim_folder,
+from .run import (KeepBest, Recorder, RunFolder, best_loss, check_folder, claim_folder,
     comparison, load_checkpoint, load_run, plot_comparison, plot_run, read_checkpoint,
     save_checkpoint, write_metrics)
 from .step import Step
@@ -69,10 +69,11 @@ def prepare_job(cfg:Config, folder:Path, say=print)->Job:
 
 # %% ../nbs/04e_command.ipynb #534339ed
 class StopFlag:
-    "True once SIGINT, SIGTERM or SIGHUP has come to any process; a second one interrupts at once."
+    "True once any process has received SIGINT, SIGTERM or SIGHUP."
     def __init__(self, setup:Setup=None):
         self.raised, self.setup, self.looks = False, setup, 0
-        self.alone = setup is None or setup.world_size == 1
+    @property
+    def alone(self)->bool: return self.setup is None or self.setup.world_size == 1
     def agree(self)->bool:
         "Has any process heard a signal? All processes must ask."
         if self.alone: return self.raised
@@ -177,7 +178,7 @@ def finish(job:Job, state:State, e:Evaluation=None)->dict:
     "Write what a run ends with; returns the summary."
     if job.cfg.patience:
         best = load_checkpoint(job.folder.best, remedy=
-            f'bring back a copy, or delete the folder {job.folder} and train again')
+            f'restore a backup, or delete the folder {job.folder} and train again')
         state.model.load_state_dict(best['model'])
         e = None
     dump_json(job.folder.summary, summary := summarize(job, state, e))
@@ -221,11 +222,12 @@ def _loop(job, state, shown, stop):
     "Train with all hooks, save a run that was stopped; returns the last evaluation."
     cfg, setup, last = job.cfg, job.setup, _LastEvaluation(job)
     writers = [Validate(job.valid, job.sizes, cfg, setup.precision),
-               Recorder(job.folder, cfg, job.tokenizer), last] if setup.is_main else []
+               KeepBest(job.folder, job.tokenizer), last] if setup.is_main else []
+    recorder = [Recorder(job.folder, cfg)] if setup.is_main else []     # of what the others add
     run_step = (Step(state, job.train, cfg, setup) if cfg.step == 'fast' else
                 PlainStep(state, job.train, cfg, setup.precision))
     if setup.is_main: write_metrics(job.folder.metrics, state.rows)     # those of the checkpoint
-    fit(state, job.train, cfg, [*writers, _Share(job), *shown], run_step, stop)
+    fit(state, job.train, cfg, [*writers, _Share(job), *shown, *recorder], run_step, stop)
     with main_first(setup):             # so that nobody leaves while another is still at work
         # the last step has saved it
         if setup.is_main and state.step < cfg.max_iters:
@@ -239,7 +241,9 @@ def _train(job, resume, hooks, stop, say):
         summary = _read_summary(folder.summary)
         if job.setup.is_main: complete(job, state)
         return summary
-    with (StopFlag(job.setup) if stop is None else stop) as stop, contextlib.ExitStack() as shown:
+    stop = StopFlag() if stop is None else stop
+    stop.setup = job.setup                  # all processes of the run share the flag
+    with stop, contextlib.ExitStack() as shown:
         hooks = [shown.enter_context(h(cfg, state)) if isinstance(h, type) else h for h in hooks]
         e = _loop(job, state, hooks if job.setup.is_main else [], stop)
         if stop.agree() or not finished(state, cfg): return None
@@ -289,7 +293,7 @@ def _check_runs(args, is_main):
                 check_folder(folder, cfg, args.resume)
                 _check_writable(folder.path); _check_writable(cfg.data_dir)
     all_runs = root/'config.json'
-    if len(folders) > 1 and all_runs.exists() and not _holds_runs(all_runs):
+    if len(folders) > 1 and all_runs.exists() and not (args.resume and _holds_runs(all_runs)):
         raise InputError(f'{root} holds a run already: choose another --name, or delete the folder')
 
 # %% ../nbs/04e_command.ipynb #35becb03
@@ -352,7 +356,7 @@ def error_message(e, place='--output-dir or --data-dir'):
         return ('the device has too little memory: choose a smaller --batch-size or model, '
                 'or take the batch in parts with --accumulate')
     if isinstance(e, FileNotFoundError):
-        return f'{e}: was it there before? Bring it back, or begin again'
+        return f'{e}: restore it if it was deleted, or start the run again under another --name'
     if isinstance(e, OSError):
         return f'{e}: ' + ('free some space' if e.errno == errno.ENOSPC
                            else f'choose another {place}')

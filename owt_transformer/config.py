@@ -15,7 +15,7 @@ from fastcore.docments import docments
 # %% ../nbs/04a_config.ipynb #7962b68f
 from .corpora import CORPORA
 from .files import InputError
-from .model import ModelConfig, upgrade
+from .model import CHOICES, ModelConfig, upgrade
 from .optim import OPTIMIZERS, cosine_lr
 
 # %% ../nbs/04a_config.ipynb #ce2b09ee
@@ -41,7 +41,7 @@ class Config(ModelConfig):
     weight_decay:float=.1           # on matrices alone
     beta1:float=.9                  # decay of the mean gradient
     beta2:float=.95                 # decay of the mean squared gradient
-    grad_clip:float=1.              # largest norm of the joint gradient
+    grad_clip:float=1.              # largest global gradient norm
     seed:int=0                      # of the initial weights and of the batches
 
     eval_interval:int=2000          # steps between evaluations
@@ -55,8 +55,8 @@ class Config(ModelConfig):
     device:str='auto'               # auto, cpu, cuda, cuda:1, mps
     dtype:str='auto'                # of matrix products; auto: bfloat16 on a GPU that has it
     compile:str='auto'              # auto: on a CUDA GPU, and on a CPU if the run is long
-    step:str='fast'                 # plain: the readable step, to compare with
-    accumulate:int=0                # parts of a batch; 0: one; on a CPU: each up to 2,048 tokens
+    step:str='fast'                 # plain: the readable step (one process, whole batches)
+    accumulate:int=0                # parts of a batch; 0: one, or on a CPU by 2,048 tokens
     deterministic:bool=True         # on a GPU: the same bits each time, at some cost in speed
 
     @property
@@ -261,7 +261,7 @@ _GROUPS = {'vocab_size': 'model', 'name': 'data', 'optimizer': 'training',
 
 def _help(field, about):
     "The comment of a field, its choices and its default."
-    allowed = choices() | dict(corpus=tuple(CORPORA))
+    allowed = choices() | CHOICES | dict(corpus=CORPORA)
     listed = f'; {", ".join(allowed[field.name])}' if field.name in allowed else ''
     return f'{about}{listed} (default: {field.default!r})'.replace('%', '%%')
 

@@ -63,7 +63,7 @@ def _join(device):
 
 # %% ../nbs/04d_device.ipynb #45300e2e
 def _compiler():
-    "Path of a C++ compiler, which `torch.compile` needs on a CPU."
+    "Is there a C++ compiler, which `torch.compile` needs on a CPU?"
     return any(map(shutil.which, (os.environ.get('CXX') or 'g++', 'g++', 'clang++', 'c++')))
 
 def _check(cfg, device, world_size):
@@ -110,7 +110,7 @@ class Setup:
                 else contextlib.nullcontext())
 
     def mean(self, x:Tensor)->Tensor:
-        "The mean of a tensor over all processes."
+        "The mean of a tensor over all processes; with several, `x` is overwritten."
         if self.world_size > 1: dist.all_reduce(x)
         return x/self.world_size
 

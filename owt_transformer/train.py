@@ -29,7 +29,7 @@ def train_step(
     x:Tensor,           # inputs, int64 [B, T]
     y:Tensor,           # targets, int64 [B, T]
     lr:float,           # learning rate of this step
-    grad_clip:float,    # largest norm of the joint gradient
+    grad_clip:float,    # largest global gradient norm
     precision=contextlib.nullcontext    # context of the forward pass, such as `Setup.precision`
 )->tuple[Tensor,Tensor]:    # loss in nats per token, gradient's norm before clipping; on the device
     "One training step: forward, loss, backward, clip, update."
@@ -104,9 +104,10 @@ class State:
 
     def to_dict(self, cfg:Config)->dict:
         "The content of a checkpoint."
-        names = ('step', 'seconds', 'rows', 'best', 'loss_sum', 'loss_count')
+        names = ('step', 'seconds', 'best', 'loss_sum', 'loss_count')
+        rows = [{k: v.item() if hasattr(v, 'item') else v for k, v in r.items()} for r in self.rows]
         return dict(model=self.model.state_dict(), optimizer=self.update.state_dict(),
-                    config=asdict(cfg), **{n: getattr(self, n) for n in names})
+                    config=asdict(cfg), rows=rows, **{n: getattr(self, n) for n in names})
 
     @classmethod
     def from_dict(cls, content:dict, cfg:Config, device='cpu')->'State':
@@ -127,7 +128,7 @@ def finished(state:State, cfg:Config)->bool:
 
 # %% ../nbs/04_train.ipynb #454eec7c
 class PlainStep:
-    "`train_step` at each call, on a state that counts its steps."
+    "Runs `train_step` on the batch of `state.step` at each call; the loop counts the steps."
     def __init__(self, state:State, data:TokenData, cfg:Config, precision=contextlib.nullcontext):
         self.state, self.data, self.cfg, self.precision = state, data, cfg, precision
 
@@ -193,7 +194,7 @@ def fit(
     state:State,
     data:TokenData,     # the training tokens
     cfg:Config,
-    hooks:list=(),      # called at each log, evaluation and checkpoint
+    hooks:list=(),      # called at each step, row, evaluation and checkpoint
     run_step=None,      # makes a step; default: a `PlainStep`
     stop=False          # leave the loop between two steps once this is true
 )->State:
