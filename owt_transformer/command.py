@@ -23,9 +23,10 @@ from .device import (Setup, described, device_name, environment, main_first,
 from .files import InputError, atomic_write, dump_json, locked
 from .kernels import tune_malloc
 from .model import flops_ledger, generate, parameter_ledger
-from .run import (KeepBest, Recorder, RunFolder, best_loss, check_folder, claim_folder,
-    comparison, load_checkpoint, load_run, plot_comparison, plot_run, read_checkpoint,
-    save_checkpoint, write_metrics)
+from owt_transformer.run import (
+    KeepBest, Recorder, RunFolder, best_loss, check_folder, claim_folder, comparison,
+    load_checkpoint, load_run, plot_comparison, plot_run, read_checkpoint, save_checkpoint,
+    write_metrics)
 from .step import Step
 from .tokenizer import END_OF_TEXT, Tokenizer
 from .train import Evaluation, PlainStep, State, Validate, evaluate, finished, fit
