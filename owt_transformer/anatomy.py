@@ -155,7 +155,7 @@ def drawn_bits(
 
 # %% ../nbs/05a_anatomy.ipynb #0e792870
 def bootstrap_bits(
-    losses:dict, sizes:np.ndarray, end_id:int,      # as for `by_document`
+    losses:dict, sizes:np.ndarray, end_id:int,      # as for by_document
     draws:int=2000, seed:int=0
 )->tuple[float,float]:                  # bits per byte: 2.5% and 97.5% quantile
     "A 95% interval for bits per byte, from resampled documents."

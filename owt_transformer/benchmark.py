@@ -300,7 +300,7 @@ def run_benchmark(
     cfg:Config,
     folder:Path,            # gets a JSON file for each part
     compare:bool=False, profile:bool=False, ladder:bool=False,      # switches of the command
-    say=print, **kwargs     # of `benchmark`
+    say=print, **kwargs     # of benchmark
 ):
     "Benchmark one configuration, print the results and write them down."
     if compare: _check_transformers(cfg.model)

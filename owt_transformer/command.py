@@ -251,9 +251,9 @@ def _train(job, resume, hooks, stop, say):
     with main_first(job.setup): return finish(job, state, e) if job.setup.is_main else {}
 
 def train(
-    job:Job,                # from `prepare_job`
+    job:Job,                # from prepare_job
     resume:bool=False,      # go on from the folder's checkpoint
-    hooks:list=(Progress,), # called by `fit`; a class is made from configuration and state
+    hooks:list=(Progress,), # called by fit; a class is made from configuration and state
     stop:StopFlag=None,     # a flag of the caller's own, to be raised from another thread
     say=print               # told from which step a resumed run goes on
 )->dict|None:               # the summary; None if it was stopped; {} in all but the first process
@@ -326,8 +326,8 @@ def _compare(folders, root, say):
 
 # %% ../nbs/04e_command.ipynb #b008b192
 def run_experiment(
-    args:Args,              # from `parse_args`
-    hooks:list=(Progress,), # of each run; see `train`
+    args:Args,              # from parse_args
+    hooks:list=(Progress,), # of each run; see train
     say=print               # told what is happening
 )->bool:                    # False if it was stopped half way
     "Run all runs of an experiment, then compare them."

@@ -252,7 +252,7 @@ def _check_tokenizer(tokenizer, where, vocab_size):
 # %% ../nbs/01a_corpora.ipynb #4e0aac51
 def prepare(
     name:str,                   # begins the name of the folder
-    files:CorpusFiles,          # from `corpus_files`
+    files:CorpusFiles,          # from corpus_files
     vocab_size:int,             # tokens in all
     data_dir:str|Path='data',   # where prepared folders are kept
     workers:int|None=None,      # processes; default: one for each core

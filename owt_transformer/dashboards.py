@@ -264,7 +264,7 @@ def _written_html(written:list[dict])->str:
 
 # %% ../nbs/05e_dashboards.ipynb #5081c207
 def writing_html(
-    models:dict,                # name -> (model, tokenizer), as `load_model` returns them
+    models:dict,                # name -> (model, tokenizer), as load_model returns them
     prompt:str='Once upon a time',
     length:int=60,              # tokens, at most
     **settings                  # of `write_on`

@@ -123,7 +123,7 @@ class Setup:
 
 # %% ../nbs/04d_device.ipynb #ff054ff3
 def setup_of(
-    cfg     # a `Config`
+    cfg     # a Config
 )->Setup:
     "Resolve what is 'auto'; raise `InputError` for what this device cannot do."
     device, (rank, world_size) = pick_device(cfg.device), _who()

@@ -46,7 +46,7 @@ def atomic_write(
 @contextmanager
 def locked(
     folder:str|Path,    # made if it is missing
-    wait:bool=True      # until it is free; False: raise `InputError` if another process is in it
+    wait:bool=True      # until it is free; False: raise InputError if another process is in it
 ):
     "Work in a folder while no other process does."
     os.makedirs(folder, exist_ok=True)

@@ -103,7 +103,7 @@ def rope_table(
 # %% ../nbs/02_model.ipynb #abffd4c5
 def rope(
     x:Tensor,                   # queries or keys [B, T, H, D]
-    cos:Tensor, sin:Tensor      # rows of `rope_table` [T, D]; [B, T, D]: positions for each text
+    cos:Tensor, sin:Tensor      # rows of rope_table [T, D]; [B, T, D]: positions for each text
 )->Tensor:                      # [B, T, H, D]
     "Rotate each pair of neighbouring channels by the angle of its position."
     x32 = x.float()
@@ -331,7 +331,7 @@ def generate(
     model:Transformer,              # reads and predicts
     ids:list[int],                  # the prompt; at least one token
     max_new_tokens:int=128,         # stop after so many
-    temperature:float=1., top_k:int|None=None, top_p:float|None=None,   # see `next_probs`
+    temperature:float=1., top_k:int|None=None, top_p:float|None=None,   # see next_probs
     stop_id:int|None=None,          # stop when this token comes (it is not returned)
     seed:int=0,                     # the same seed gives the same tokens on one device
     use_cache:bool=True             # False: read everything again for each token

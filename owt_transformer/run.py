@@ -242,7 +242,7 @@ class Run:
     folder:Path
     config:dict     # every field, and what it ran on
     summary:dict    # what came out
-    metrics:dict    # column -> values, from `read_metrics`
+    metrics:dict    # column -> values, from read_metrics
 
     @property
     def name(self)->str: return self.config['name']

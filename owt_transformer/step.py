@@ -29,7 +29,7 @@ class Loss(nn.Module):
     def __init__(self,
         model:Transformer,
         compile:bool=False,     # fuse the operations between the matrix products
-        chunk:int=1024          # see `head_cross_entropy`
+        chunk:int=1024          # see head_cross_entropy
     ):
         super().__init__()
         self.model, self.chunk = model, chunk
@@ -99,7 +99,7 @@ class Step(PlainStep):
         data:TokenData,     # on the device
         cfg:Config,
         setup:Setup,
-        one_pass:bool=None, # clip, move and copy with `adamw_pass`; default: AdamW on a GPU
+        one_pass:bool=None, # clip, move and copy with adamw_pass; default: AdamW on a GPU
         graph:bool=True     # record the step, on one GPU and in one pass
     ):
         super().__init__(state, data, cfg, setup.precision)

@@ -148,7 +148,7 @@ def _special_bytes(special_tokens, vocab_size)->list[bytes]:
 
 # %% ../nbs/00_tokenizer.ipynb #6465954f
 def train_bpe_plain(
-    words:dict[bytes,int],          # from `count_words`
+    words:dict[bytes,int],          # from count_words
     vocab_size:int,                 # tokens in all: 256 bytes + merges + special tokens
     special_tokens:Iterable[str]=() # get the last ids
 )->tuple[dict[int,bytes], list[tuple[bytes,bytes]]]:    # id -> bytes, merges in order
@@ -261,7 +261,7 @@ def from_chars(text:str)->bytes:
 class Tokenizer:
     "Byte-level BPE: text to token ids and back."
     def __init__(self,
-        vocab:dict[int,bytes],                      # id -> bytes, as `train_bpe` returns it
+        vocab:dict[int,bytes],                      # id -> bytes, as train_bpe returns it
         merges:list[tuple[bytes,bytes]],            # in the order in which they were learnt
         special_tokens:list[str]|None=None          # added to the vocabulary if they are not in it
     ):

@@ -30,7 +30,7 @@ def train_step(
     y:Tensor,           # targets, int64 [B, T]
     lr:float,           # learning rate of this step
     grad_clip:float,    # largest global gradient norm
-    precision=contextlib.nullcontext    # context of the forward pass, such as `Setup.precision`
+    precision=contextlib.nullcontext    # context of the forward pass, such as Setup.precision
 )->tuple[Tensor,Tensor]:    # loss in nats per token, gradient's norm before clipping; on the device
     "One training step: forward, loss, backward, clip, update."
     with precision(): logits = model(x)             # [B, T, V]
@@ -63,7 +63,7 @@ class Evaluation:
 def evaluate(
     model:Transformer,
     data:TokenData,             # on the model's device
-    sizes:Tensor,               # bytes of each token, from `token_bytes`
+    sizes:Tensor,               # bytes of each token, from token_bytes
     batch_size:int=32,
     max_tokens:int|None=None,   # a fixed subset of about so many tokens; default: all
     precision=contextlib.nullcontext,   # context of the forward pass
@@ -160,7 +160,7 @@ def check_finite(step:int, cfg:Config, **numbers:float):
 # %% ../nbs/04_train.ipynb #11121916
 def metrics_row(
     state:State, cfg:Config,
-    run_step    # a `PlainStep` or a fast one, which has read the loss
+    run_step    # a PlainStep or a fast one, which has read the loss
 )->dict:
     "The row of a state, one key for each column of metrics.csv."
     return dict(
@@ -195,7 +195,7 @@ def fit(
     data:TokenData,     # the training tokens
     cfg:Config,
     hooks:list=(),      # called at each step, row, evaluation and checkpoint
-    run_step=None,      # makes a step; default: a `PlainStep`
+    run_step=None,      # makes a step; default: a PlainStep
     stop=False          # leave the loop between two steps once this is true
 )->State:
     "Train until the run is over, or until `stop` is true."

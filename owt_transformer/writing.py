@@ -47,7 +47,7 @@ def write_samples(
 
 # %% ../nbs/05c_writing.ipynb #b92a8bde
 def sample_table(
-    columns:dict[str,list[dict]],   # heading -> `write_samples`, for the same prompts and settings
+    columns:dict[str,list[dict]],   # heading -> write_samples, for the same prompts and settings
     prompt:str=''                   # whose samples to show
 )->str:
     "Samples side by side, as a Markdown table."
