@@ -12,7 +12,6 @@ import math
 from html import escape
 from itertools import islice
 import numpy as np, torch
-from torch.nn import functional as F
 
 # %% ../nbs/05a_anatomy.ipynb #efaef8cd
 from .data import TokenData, token_bytes

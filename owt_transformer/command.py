@@ -7,8 +7,8 @@ __all__ = ['Job', 'prepare_job', 'StopFlag', 'progress_words', 'Progress', 'writ
            'complete', 'train', 'run_experiment', 'error_message', 'mend_streams', 'exit_code', 'main']
 
 # %% ../nbs/04e_command.ipynb #336574f7
-import contextlib, errno, gc, json, os, signal, sys, tempfile, time
-from dataclasses import asdict, dataclass, field
+import contextlib, errno, gc, json, os, signal, sys, tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
 import torch
 from torch import distributed as dist, Tensor

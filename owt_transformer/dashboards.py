@@ -25,7 +25,6 @@ from .model import Transformer, generate
 from .run import Run, corpus_color
 from .tokenizer import END_OF_TEXT, Tokenizer, to_bytes
 from .command import StopFlag, prepare_job, progress_words, train, write_samples
-from .train import State
 
 # %% ../nbs/05e_dashboards.ipynb #bee86256
 class _Live(widgets.Output):
