@@ -16,8 +16,8 @@ SETUP = '''
 from dataclasses import replace
 from pathlib import Path
 from owt_transformer.config import Config
-from owt_transformer.dashboards import explore_runs, explore_tokens, playground, Watch
-from owt_transformer.command import prepare_job, train
+from owt_transformer.dashboards import explore_runs, explore_tokens, playground, TrainingThread
+from owt_transformer.command import prepare_training, train
 from owt_transformer.run import load_model, load_runs
 cfg = Config(name='tiny', corpus='synthetic-stories', synthetic_bytes=100_000, data_dir='data', vocab_size=300, context_length=32, d_model=32,
     num_layers=1, num_heads=2, d_ff=64, batch_size=8, max_iters=150, learning_rate=1e-2, min_learning_rate=1e-3, warmup_iters=5, eval_interval=50,
@@ -27,14 +27,14 @@ web = replace(cfg, name='web', corpus='synthetic-web', vocab_size=350)
 CELLS = {
     'ready': "print('the kernel', 'answers')",
     'setup': SETUP + '''
-for c in (cfg, web): train(prepare_job(c, Path(c.name), say=str), hooks=[])
+for c in (cfg, web): train(prepare_training(c, Path(c.name), say=str), hooks=[])
 models = {n: load_model(f'{n}/checkpoints/best_model.pt') for n in ('tiny', 'web')}
 ''',
-    'watch': "live = Watch(replace(cfg, max_iters=20_000, eval_interval=200), 'live')\nlive",
+    'watch': "live = TrainingThread(replace(cfg, max_iters=20_000, eval_interval=200), 'live')\nlive",
     'runs': f"explore_runs(load_runs({str(top/'nbs'/'results'/'sample')!r}))",
     'playground': 'playground(models)',
     'tokens': 'explore_tokens({n: t for n, (_, t) in models.items()})',
-    'error': "Watch(cfg, 'tiny')",
+    'error': "TrainingThread(cfg, 'tiny')",
     'free': "print('the kernel is', 'free')",
 }
 
@@ -179,16 +179,16 @@ def resumed_alike(work):
     "Resume the stopped run for 200 steps more, and compare with a run from the start to there."
     code = SETUP + '''
 import torch
-from owt_transformer.command import begin
-from owt_transformer.step import Step
-from owt_transformer.train import State, Validate, fit
-job = prepare_job(replace(cfg, max_iters=20_000, eval_interval=200), Path('live'), say=str)
+from owt_transformer.command import start_or_resume
+from owt_transformer.step import FastStep
+from owt_transformer.train import State, ValidationHook, fit
+job = prepare_training(replace(cfg, max_iters=20_000, eval_interval=200), Path('live'), say=str)
 class At:
     def __init__(self, n): self.n = n
     def __bool__(self): self.n -= 1; return self.n < 0
 def go(state, stop):
-    fit(state, job.train, job.cfg, [Validate(job.valid, job.sizes, job.cfg)], Step(state, job.train, job.cfg, job.setup), stop)
-state = begin(job, resume=True)
+    fit(state, job.train, job.cfg, [ValidationHook(job.valid, job.sizes, job.cfg)], FastStep(state, job.train, job.cfg, job.setup), stop)
+state = start_or_resume(job, resume=True)
 start, there = state.step, state.step + 200
 assert 0 < start < 20_000, start
 go(state, At(200))

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['NORMS', 'POSITIONS', 'FEED_FORWARD', 'CHOICES', 'RETIRED', 'ModelConfig', 'rms_norm', 'RMSNorm', 'softmax',
            'causal_mask', 'attention', 'fused_attention', 'rope_table', 'rope', 'Rotary', 'NoPosition', 'init_normal',
-           'linear', 'Attention', 'silu', 'swiglu', 'SwiGLU', 'MLP', 'make_norm', 'Block', 'Transformer',
-           'parameter_ledger', 'flops_ledger', 'next_probs', 'LayerCache', 'KVCache', 'generate', 'upgrade',
-           'rope_complex']
+           'stacked_linear', 'Attention', 'silu', 'swiglu', 'SwiGLU', 'MLP', 'make_norm', 'Block', 'Transformer',
+           'parameters_by_part', 'flops_by_part', 'next_token_probs', 'LayerCache', 'KVCache', 'generate',
+           'upgrade_fields', 'rope_complex']
 
 # %% ../nbs/02_model.ipynb #abbee4e1
 from dataclasses import dataclass, fields
@@ -134,7 +134,7 @@ def init_normal(weight:Tensor, std:float)->Tensor:      # filled in place
     return nn.init.trunc_normal_(weight, std=std, a=-3*std, b=3*std)
 
 # %% ../nbs/02_model.ipynb #2c5b4ce4
-def linear(d_in:int, d_out:int, parts:int=1)->nn.Linear:    # [..., d_in] to [..., parts*d_out]
+def stacked_linear(d_in:int, d_out:int, parts:int=1)->nn.Linear:    # [..., d_in] to [..., parts*d_out]
     "Linear maps without bias, their matrices stacked into one."
     layer = nn.Linear(d_in, parts*d_out, bias=False)
     init_normal(layer.weight, std=(2/(d_in+d_out))**.5)
@@ -146,8 +146,8 @@ class Attention(nn.Module):
     def __init__(self, cfg:ModelConfig):
         super().__init__()
         self.num_heads = cfg.num_heads
-        self.qkv = linear(cfg.d_model, cfg.d_model, parts=3)
-        self.out = linear(cfg.d_model, cfg.d_model)
+        self.qkv = stacked_linear(cfg.d_model, cfg.d_model, parts=3)
+        self.out = stacked_linear(cfg.d_model, cfg.d_model)
 
     def forward(self, x, position, attend=fused_attention):
         q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).unbind(2)  # each [B, T, H, D]
@@ -169,7 +169,7 @@ class SwiGLU(nn.Module):
     "Gated feed-forward network, [..., C] to [..., C]; gate and content in one matrix."
     def __init__(self, cfg:ModelConfig):
         super().__init__()
-        self.w13, self.w2 = linear(cfg.d_model, cfg.d_ff, parts=2), linear(cfg.d_ff, cfg.d_model)
+        self.w13, self.w2 = stacked_linear(cfg.d_model, cfg.d_ff, parts=2), stacked_linear(cfg.d_ff, cfg.d_model)
     def forward(self, x):
         gate, content = self.w13(x).chunk(2, -1)
         return self.w2(F.silu(gate) * content)
@@ -180,7 +180,7 @@ class MLP(nn.Module):
     def __init__(self, cfg:ModelConfig):
         super().__init__()
         d_ff = 3*cfg.d_ff//2        # no gate: 1.5 times as wide, as many parameters
-        self.w1, self.w2 = linear(cfg.d_model, d_ff), linear(d_ff, cfg.d_model)
+        self.w1, self.w2 = stacked_linear(cfg.d_model, d_ff), stacked_linear(d_ff, cfg.d_model)
     def forward(self, x): return self.w2(F.silu(self.w1(x)))
 
 FEED_FORWARD = {'swiglu': SwiGLU, 'silu': MLP}
@@ -239,7 +239,7 @@ class Transformer(nn.Module):
         self.position = POSITIONS[cfg.position](cfg)
         self.blocks = nn.ModuleList([Block(cfg) for _ in range(cfg.num_layers)])
         self.norm = make_norm(cfg) if cfg.norm_placement == 'pre' else nn.Identity()
-        self.head = linear(cfg.d_model, cfg.vocab_size)
+        self.head = stacked_linear(cfg.d_model, cfg.vocab_size)
         init_normal(self.embedding.weight, std=cfg.d_model**-.5 if cfg.tie_embeddings else 1.)
         if cfg.tie_embeddings: self.head.weight = self.embedding.weight
 
@@ -265,7 +265,7 @@ class Transformer(nn.Module):
         return self.norm(x)
 
 # %% ../nbs/02_model.ipynb #67c6399d
-def parameter_ledger(cfg:ModelConfig)->dict[str,int]:
+def parameters_by_part(cfg:ModelConfig)->dict[str,int]:
     "Parameters by part."
     C, L = cfg.d_model, cfg.num_layers
     with torch.device('meta'):
@@ -276,21 +276,21 @@ def parameter_ledger(cfg:ModelConfig)->dict[str,int]:
             'head': 0 if cfg.tie_embeddings else cfg.vocab_size*C}
 
 # %% ../nbs/02_model.ipynb #3f5536d0
-def flops_ledger(
+def flops_by_part(
     cfg:ModelConfig,
     T:int|None=None,        # tokens in the context; default: context_length
     causal:bool=True,       # only the positions a token may look at; False: all T, as torch counts
     backward:bool=True      # forward and backward, or forward alone
 )->dict[str,float]:         # floating-point operations per token
     "Floating-point operations per token by part, of the matrix products alone."
-    T, params, times = T or cfg.context_length, parameter_ledger(cfg), 3 if backward else 1
+    T, params, times = T or cfg.context_length, parameters_by_part(cfg), 3 if backward else 1
     seen = (T+1)/2 if causal else T
     flops = {part: 2*params[part]*times for part in ('qkv', 'attention output', 'feed-forward')}
     return flops | {'attention': 4*cfg.d_model*seen*cfg.num_layers*times,
                     'head': 2*cfg.vocab_size*cfg.d_model*times}
 
 # %% ../nbs/02_model.ipynb #61914b9f
-def next_probs(
+def next_token_probs(
     logits:Tensor,              # [V], of the last position
     temperature:float=1.,       # 0: always the most likely token
     top_k:int|None=None,        # keep this many tokens
@@ -331,7 +331,7 @@ def generate(
     model:Transformer,              # reads and predicts
     ids:list[int],                  # the prompt; at least one token
     max_new_tokens:int=128,         # stop after so many
-    temperature:float=1., top_k:int|None=None, top_p:float|None=None,   # see next_probs
+    temperature:float=1., top_k:int|None=None, top_p:float|None=None,   # see next_token_probs
     stop_id:int|None=None,          # stop when this token comes (it is not returned)
     seed:int=0,                     # the same seed gives the same tokens on one device
     use_cache:bool=True             # False: read everything again for each token
@@ -348,7 +348,7 @@ def generate(
             window, cache = window[-(context//2 or 1):], KVCache(model)
         unread = torch.tensor([window[len(cache):]], device=device)             # [1, T]
         logits = model(unread, cache if use_cache else None)[0,-1]              # [V]
-        probs = next_probs(logits.cpu(), temperature, top_k, top_p)
+        probs = next_token_probs(logits.cpu(), temperature, top_k, top_p)
         token = torch.multinomial(probs, 1, generator=draw).item()
         if token == stop_id: break
         new.append(token); window.append(token)
@@ -357,7 +357,7 @@ def generate(
 # %% ../nbs/02_model.ipynb #c1c2e7e7
 RETIRED = dict(fp8_head=False)          # fields that are gone, and the default they had
 
-def upgrade(recorded:dict)->dict:
+def upgrade_fields(recorded:dict)->dict:
     "Recorded fields of any version, under the names of this one."
     new = {k: v for k, v in recorded.items() if k not in RETIRED or v != RETIRED[k]}
     if new.get('norm') in CHOICES['norm_placement']: new['norm_placement'] = new.pop('norm')

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'COLORS', 'write_metrics', 'append_metrics', 'read_metrics', 'content_sha256', 'save_checkpoint',
-           'load_checkpoint', 'save_model', 'load_model', 'RunFolder', 'check_folder', 'read_checkpoint',
-           'claim_folder', 'best_loss', 'KeepBest', 'Recorder', 'Run', 'load_run', 'load_runs', 'corpus_color',
-           'style_axes', 'plot_run', 'evaluated', 'label_ends', 'plot_comparison', 'comparison']
+           'load_checkpoint', 'save_model', 'load_model', 'RunFolder', 'check_run_folder', 'find_checkpoint',
+           'open_run_folder', 'best_recorded_loss', 'SaveBestModel', 'RunRecorder', 'Run', 'load_run', 'load_runs',
+           'corpus_color', 'style_axes', 'plot_run', 'validation_curve', 'label_curves', 'plot_comparison',
+           'comparison_table']
 
 # %% ../nbs/04b_run.ipynb #80662ab4
 import csv, errno, hashlib, json, math, shutil
@@ -19,10 +20,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 # %% ../nbs/04b_run.ipynb #a8c4836f
-from .config import Config, MAY_DIFFER
+from .config import Config, CHANGEABLE_ON_RESUME
 from .device import pick_device
 from .files import InputError, atomic_write, dump_json
-from .model import ModelConfig, Transformer, upgrade
+from .model import ModelConfig, Transformer, upgrade_fields
 from .tokenizer import Tokenizer
 
 # %% ../nbs/04b_run.ipynb #098ab198
@@ -142,16 +143,16 @@ def load_model(path:str|Path, device:str='cpu')->tuple[Transformer, Tokenizer]:
     if 'tokenizer' not in content:
         raise InputError(f'{path} holds a training state without a tokenizer: '
                          'give the best_model.pt beside it')
-    model = Transformer(ModelConfig(**upgrade(content['config']))).to(device).eval()
+    model = Transformer(ModelConfig(**upgrade_fields(content['config']))).to(device).eval()
     model.load_state_dict(content['model'])
     return model, Tokenizer.from_dict(content['tokenizer'])
 
 # %% ../nbs/04b_run.ipynb #d0a0689a
 def _check_same(where, old, cfg, remedy):
     "Raise `InputError` if `old`, fields of a configuration, describe another run than `cfg`."
-    old = asdict(Config()) | upgrade(old)   # it may come from before a field was added
+    old = asdict(Config()) | upgrade_fields(old)   # it may come from before a field was added
     # with patience, eval_interval decides when the run ends
-    free = MAY_DIFFER - ({'eval_interval'} if cfg.patience else set())
+    free = CHANGEABLE_ON_RESUME - ({'eval_interval'} if cfg.patience else set())
     differ = [f'{k} ({old[k]} there, {v} here)' for k,v in asdict(cfg).items()
               if k not in free and old[k] != v]
     if differ:
@@ -171,7 +172,7 @@ class RunFolder:
     def in_use(self)->bool: return self.config.exists() or self.best.parent.exists()
 
 # %% ../nbs/04b_run.ipynb #b1e2a960
-def check_folder(folder:RunFolder, cfg:Config, resume:bool):
+def check_run_folder(folder:RunFolder, cfg:Config, resume:bool):
     "Raise `InputError` unless the folder is free or, to `resume`, holds the beginning of this run."
     if not folder.in_use(): return
     if not resume:
@@ -188,7 +189,7 @@ def check_folder(folder:RunFolder, cfg:Config, resume:bool):
     _check_same(folder, old, cfg, 'give the same values, or choose another --name')
 
 # %% ../nbs/04b_run.ipynb #54faec22
-def read_checkpoint(folder:RunFolder, cfg:Config)->dict|None:
+def find_checkpoint(folder:RunFolder, cfg:Config)->dict|None:
     "The content of the checkpoint, or None; raise `InputError` if it belongs to another run."
     if not folder.checkpoint.exists(): return None
     content = load_checkpoint(folder.checkpoint)
@@ -200,26 +201,26 @@ def read_checkpoint(folder:RunFolder, cfg:Config)->dict|None:
     return content
 
 # %% ../nbs/04b_run.ipynb #f2204b9c
-def claim_folder(folder:RunFolder, cfg:Config, resume:bool, environment:dict, data:dict):
+def open_run_folder(folder:RunFolder, cfg:Config, resume:bool, environment:dict, data:dict):
     "Make sure that the folder is ours; writes config.json, with versions and fingerprints."
-    check_folder(folder, cfg, resume)
+    check_run_folder(folder, cfg, resume)
     # left by a process that was killed while it wrote
     for part in folder.path.rglob('.*.part'): part.unlink()
     if not folder.config.exists():
-        read_checkpoint(folder, cfg)            # it may belong to another run
+        find_checkpoint(folder, cfg)            # it may belong to another run
         dump_json(folder.config, asdict(cfg) | dict(environment=environment, data=data))
     elif json.loads(folder.config.read_text(encoding='utf-8')).get('data') != data:
         raise InputError(f'{folder} was trained on other data: '
                          'give the same corpus or texts, or choose another --name')
 
 # %% ../nbs/04b_run.ipynb #ccc5ee79
-def best_loss(folder:RunFolder)->float:
+def best_recorded_loss(folder:RunFolder)->float:
     "Validation loss of best_model.pt in nats per token; infinite if it cannot be read."
     try: return load_checkpoint(folder.best)['valid_loss'] if folder.best.exists() else math.inf
     except InputError: return math.inf
 
 # %% ../nbs/04b_run.ipynb #cd5e3934
-class KeepBest:
+class SaveBestModel:
     "A hook of `fit` that keeps the best model; it comes after the hook that evaluates."
     def __init__(self, folder:RunFolder, tokenizer:Tokenizer):
         self.folder, self.tokenizer = folder, tokenizer
@@ -229,7 +230,7 @@ class KeepBest:
         state.best = row['valid_loss']
         save_model(self.folder.best, state.model, self.tokenizer, state.step, state.best)
 
-class Recorder:
+class RunRecorder:
     "A hook of `fit` that writes rows and checkpoints; it comes last, after hooks that add keys."
     def __init__(self, folder:RunFolder, cfg:Config): self.folder, self.cfg = folder, cfg
     def on_log(self, state, row): append_metrics(self.folder.metrics, state.rows)
@@ -309,7 +310,7 @@ def plot_run(
     return fig
 
 # %% ../nbs/04b_run.ipynb #622645a8
-def evaluated(
+def validation_curve(
     run:Run,
     x:str,                          # a column
     y:str                           # a column that evaluations fill
@@ -319,10 +320,10 @@ def evaluated(
     return run.metrics[x][done], run.metrics[y][done]
 
 def _curve(ax, run, x, column):
-    ax.plot(*evaluated(run, x, column), 'o-', ms=3, color=corpus_color(run.corpus))
+    ax.plot(*validation_curve(run, x, column), 'o-', ms=3, color=corpus_color(run.corpus))
 
 # %% ../nbs/04b_run.ipynb #d4d3cf1e
-def label_ends(
+def label_curves(
     ax,
     curves:dict,        # name -> (x values, y values, color)
     value:str=' {:.2f}' # how the last value is added to the name
@@ -353,11 +354,11 @@ def plot_comparison(
                                color=corpus_color(run.corpus), ls=':', lw=1)
         style_axes(ax, xlabel=x, ylabel=f'validation loss ({label})', ylim=0)
         ax.xaxis.set_major_formatter(EngFormatter(sep=''))
-        label_ends(ax, {r.name: (*evaluated(r, x, column), corpus_color(r.corpus)) for r in runs})
+        label_curves(ax, {r.name: (*validation_curve(r, x, column), corpus_color(r.corpus)) for r in runs})
     return fig
 
 # %% ../nbs/04b_run.ipynb #4d3ed68b
-def comparison(
+def comparison_table(
     runs:list[Run]
 )->str:             # a Markdown table, one row for each run
     "The result of each run, in every unit."
