@@ -2,8 +2,8 @@
 
 d = { 'settings': { 'branch': 'main',
                 'doc_baseurl': '/owt_transformer',
-                'doc_host': 'https://owt-transformer.github.io',
-                'git_url': 'https://github.com/owt-transformer/owt_transformer',
+                'doc_host': 'https://docs.example',
+                'git_url': 'https://git.example/owt_transformer',
                 'lib_path': 'owt_transformer'},
   'syms': { 'owt_transformer.analysis': { 'owt_transformer.analysis.PowerLaw': ('analysis.html#powerlaw', 'owt_transformer/analysis.py'),
                                           'owt_transformer.analysis.PowerLaw.__call__': ( 'analysis.html#powerlaw.__call__',
