@@ -47,7 +47,7 @@ def sample_offset(
     n:int           # number of possible offsets
 ):                  # an offset from 0 to n-1, of the type of k
     "Return where sample `k` of a run starts."
-    return (splitmix64((splitmix64(seed & _MASK) + k*_GOLDEN) & _MASK) >> 1) % n
+    return (splitmix64(splitmix64(seed) + k*_GOLDEN) >> 1) % n
 
 # %% ../nbs/01_data.ipynb #513d35c4
 def sample_offsets(seed:int, k:torch.Tensor, n:int)->torch.Tensor:      # int64, shape of k
@@ -84,7 +84,7 @@ class TokenData:
         return both.narrow(1, 0, self.context_length), both.narrow(1, 1, self.context_length)
 
     def starts(self, seed:int, batch_size:int, begin:int, end:int)->torch.Tensor:
-        "Return where the samples of the steps from `begin` to `end`-1 start, `[end-begin, B]`."
+        "Return where each sample of the steps `begin` to `end`-1 starts, int64 `[end-begin, B]`."
         k = torch.arange(begin*batch_size, end*batch_size).view(-1, batch_size)
         starts = sample_offsets(seed, k, len(self) - self.context_length)
         return starts.to(self.device, non_blocking=True)
@@ -94,14 +94,14 @@ class TokenData:
         step:int,           # from 0
         batch_size:int      # samples, B
     )->tuple[torch.Tensor,torch.Tensor]:    # inputs and targets, int64 [B, T]
-        "Return the batch of a step, whatever came before."
+        "Return the batch of a step, independent of all earlier steps."
         return self.windows(self.starts(seed, batch_size, step, step+1)[0])
 
 # %% ../nbs/01_data.ipynb #6b1c935d
 @patch
 def eval_batches(self:TokenData,
     batch_size:int,                 # windows per batch, B
-    max_tokens:int|None=None,       # about how many targets at most; default: all
+    max_tokens:int|None=None,       # roughly how many targets to predict; default: all
     stride:int|None=None            # advance of the window, at most T; default: non-overlapping
 )->Iterator[tuple[torch.Tensor,torch.Tensor]]:  # inputs [B, T], targets [B, n] of the last n
     "Yield windows that predict each token exactly once, or a fixed subset of them."

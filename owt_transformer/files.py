@@ -34,9 +34,9 @@ def atomic_write(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.part')
-    text = {} if 'b' in mode else dict(encoding='utf-8', newline='\n')
+    options = {} if 'b' in mode else dict(encoding='utf-8', newline='\n')
     try:
-        with open(part, mode.replace('w', 'x'), **text) as f:
+        with open(part, mode.replace('w', 'x'), **options) as f:
             yield f
             f.flush(); os.fsync(f.fileno())
         os.replace(part, path)
@@ -83,7 +83,7 @@ def dump_json(path:str|Path, obj, indent:int=2):    # any object that JSON can r
 
 # %% ../nbs/00a_files.ipynb #ff02927c
 def _digest(obj):
-    "Compute the checksum of an object as JSON stores it: its keys, for one, become strings."
+    "Compute the checksum of an object as JSON stores it, with strings as keys."
     kept = json.loads(json.dumps(obj))
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
@@ -138,7 +138,7 @@ def _die_with_parent():
 
 # %% ../nbs/00a_files.ipynb #cf771aba
 def parallel_map(f, items:list, workers:int|None=None)->Iterator:   # f of each item, in order
-    "`map` over several processes (default: one per core); `f` must be picklable."
+    "Apply a picklable `f` to each item, in several processes (default: one per core)."
     workers = min(workers or os.cpu_count(), len(items))
     if workers <= 1: yield from map(f, items); return
     context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
@@ -173,7 +173,7 @@ def _fetch_rest(url, part):
 
 # %% ../nbs/00a_files.ipynb #a41ae335
 def _unpack(url, part, path):
-    "Move a download into place, unpacked if only the URL ends in .gz."
+    "Move a download into place; unpack it if only the URL ends in .gz."
     if url.endswith('.gz') and path.suffix != '.gz':
         with gzip.open(part) as source, atomic_write(path) as f:
             shutil.copyfileobj(source, f, 1<<20)
@@ -191,7 +191,7 @@ def _fetch(url, path, tries, pause):
         try:
             total, got = _fetch_rest(url, part), part.stat().st_size
             if total in (None, got): return _unpack(url, part, path)
-            error = f'{got:,} of {total:,} bytes came'
+            error = f'{got:,} of {total:,} bytes arrived'
             if got > total: part.unlink()       # not the beginning of this file
         except (gzip.BadGzipFile, EOFError, zlib.error) as e:
             error = f'the archive is damaged: {e}'

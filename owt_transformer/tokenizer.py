@@ -69,7 +69,7 @@ def find_chunks(
     separator:bytes,                # each chunk ends right after one
     size:int=16<<20                 # minimum bytes in a chunk, except the last
 )->list[tuple[int,int]]:            # (start, end) byte offsets that cover the file
-    "Split a file into chunks of about `size` bytes that end at a separator."
+    "Split a file into chunks of about `size` bytes, each ending with a separator."
     if not os.path.getsize(path): return []         # mmap refuses an empty file
     bounds = [0]
     with open(path, 'rb') as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as text:
@@ -123,7 +123,7 @@ def most_frequent_pair(counts:Counter)->tuple[bytes,bytes]:
 
 # %% ../nbs/00_tokenizer.ipynb #a56ce528
 def _check_special_tokens(tokens)->list[str]:
-    "List the special tokens; raise `InputError` unless they are different, non-empty strings."
+    "Return special tokens as a list; raise `InputError` if one is empty or repeated."
     if isinstance(tokens, str):
         raise InputError(f'special_tokens={tokens!r} is a string: give a list of strings')
     tokens = list(tokens or ())
@@ -134,7 +134,7 @@ def _check_special_tokens(tokens)->list[str]:
 
 # %% ../nbs/00_tokenizer.ipynb #8f2c3d90
 def _check_vocab_size(vocab_size, special_tokens)->tuple[list[str], int]:
-    "List the special tokens and count the merges that fit; raise `InputError` if none can."
+    "Return special tokens and the number of merges; raise `InputError` if the size is wrong."
     special = _check_special_tokens(special_tokens)
     least = 256 + len(special)
     if not least <= vocab_size <= 1<<16:
@@ -142,9 +142,9 @@ def _check_vocab_size(vocab_size, special_tokens)->tuple[list[str], int]:
                          '(256 bytes + special tokens) to 65536 (16-bit ids)')
     return special, vocab_size - least
 
-# %% ../nbs/00_tokenizer.ipynb #626a873f
+# %% ../nbs/00_tokenizer.ipynb #5d0aad09
 def _build_vocab(merges, special_tokens)->dict[int,bytes]:
-    "Number the 256 bytes, the merges and the special tokens."
+    "Number the 256 bytes, the merges and the special tokens, in this order."
     tokens = [bytes([b]) for b in range(256)] + [a+b for a,b in merges]
     return dict(enumerate(tokens + [s.encode() for s in special_tokens]))
 
@@ -175,7 +175,7 @@ class PairIndex:
     def __init__(self, words):
         self.pieces = [[bytes([b]) for b in w] for w in words]
         self.word_counts, self.counts = list(words.values()), Counter()
-        self.where = defaultdict(set)       # pair -> words
+        self.where = defaultdict(set)       # pair -> numbers of the words that contain it
         for i in range(len(self.pieces)): self._update(i, +1)
         self.heap = [self._entry(p) for p in self.counts]
         heapq.heapify(self.heap)
@@ -249,7 +249,7 @@ def chars_to_bytes(text:str)->bytes:
     "Replace each character of GPT-2's table by its byte."
     return bytes(map(_TO_BYTE.__getitem__, text))
 
-# %% ../nbs/00_tokenizer.ipynb #aa09ccec
+# %% ../nbs/00_tokenizer.ipynb #34e02ecb
 def _vocab_strings(vocab, special_tokens)->dict[str,int]:
     "Map each token, written in GPT-2's characters, to its id."
     special = {s.encode() for s in special_tokens}
@@ -258,7 +258,7 @@ def _vocab_strings(vocab, special_tokens)->dict[str,int]:
 def _merge_strings(merges)->list[tuple[str,str]]:
     return [(bytes_to_chars(a), bytes_to_chars(b)) for a,b in merges]
 
-# %% ../nbs/00_tokenizer.ipynb #87634970
+# %% ../nbs/00_tokenizer.ipynb #d1de6675
 def read_gpt2_files(vocab_path:str|Path, merges_path:str|Path, special_tokens=())->tuple[dict,list]:
     "Read a vocabulary (id -> bytes) and its merges, from our files or another tool's."
     strings = json.loads(Path(vocab_path).read_text(encoding='utf-8'))
@@ -301,8 +301,8 @@ def _check_vocab(vocab, merges, special_tokens):
         if s.encode() in required:
             raise InputError(f'special token {s!r} is an ordinary token too: choose another string')
     if missing := required - set(vocab.values()):
-        raise InputError(f'vocab lacks {len(missing)} tokens, such as {min(missing)}: it needs '
-                         'all 256 bytes, and both parts and the result of each merge')
+        raise InputError(f'vocab lacks {min(missing)} (missing in total: {len(missing)}): add all '
+                         '256 bytes, and both parts and the result of each merge')
     if len(set(vocab.values())) < len(vocab):
         raise InputError('vocab has the same bytes under two ids: give each token one id')
     if max(vocab) >= 1<<16:
@@ -326,7 +326,7 @@ class Tokenizer:
     ):
         self.special_tokens = special = _check_special_tokens(special_tokens)
         new = [s.encode() for s in special if s.encode() not in vocab.values()]
-        self.vocab = {**vocab, **dict(enumerate(new, start=max(vocab, default=-1)+1))}
+        self.vocab = dict(vocab) | dict(enumerate(new, start=max(vocab, default=-1)+1))
         self.merges = list(merges)
         self.ids = {b: i for i,b in self.vocab.items()}         # bytes -> id
         _check_vocab(self.vocab, self.merges, special)
@@ -356,7 +356,7 @@ class Tokenizer:
                              'decode only ids from this tokenizer') from None
 
     def save(self, folder:str|Path):
-        "Write the three files of `save_vocabulary`."
+        "Write vocab.json, merges.txt and meta.json to a folder."
         save_vocabulary(folder, self.vocab, self.merges, self.special_tokens)
 
     @classmethod
@@ -377,7 +377,7 @@ class Tokenizer:
 
     @classmethod
     def from_dict(cls, d:dict)->'Tokenizer':
-        "Rebuild the tokenizer that `to_dict` described."
+        "Rebuild a tokenizer from the result of `to_dict`."
         vocab = {i: s.encode('latin-1') for i,s in d['vocab']}
         merges = [(a.encode('latin-1'), b.encode('latin-1')) for a,b in d['merges']]
         return cls(vocab, merges, d['special_tokens'])
@@ -392,14 +392,14 @@ def cut_pattern(special_tokens):
 # %% ../nbs/00_tokenizer.ipynb #fe59b75b
 @patch
 def encode_iterable(self:Tokenizer, pieces:Iterable[str])->Iterator[int]:
-    "Encode a stream of text lazily; hold in memory only the text since the last safe cut."
-    held, pattern = '', cut_pattern(self.special_tokens)
+    "Encode a stream of text lazily; keep only the text after the last safe cut in memory."
+    buffer, pattern = '', cut_pattern(self.special_tokens)
     for piece in map(_check_text, pieces):
-        held += piece
-        if found := pattern.search(held):
-            yield from self.encode(held[:found.start()])
-            held = held[found.start():]
-    yield from self.encode(held)
+        buffer += piece
+        if found := pattern.search(buffer):
+            yield from self.encode(buffer[:found.start()])
+            buffer = buffer[found.start():]
+    yield from self.encode(buffer)
 
 # %% ../nbs/00_tokenizer.ipynb #96293420
 @patch
