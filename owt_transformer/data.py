@@ -84,7 +84,7 @@ class TokenData:
         return both.narrow(1, 0, self.context_length), both.narrow(1, 1, self.context_length)
 
     def starts(self, seed:int, batch_size:int, begin:int, end:int)->torch.Tensor:
-        "Return where each sample of the steps `begin` to `end`-1 starts, int64 `[end-begin, B]`."
+        "Return the start of each sample for steps `begin` to `end`-1, as int64 `[end-begin, B]`."
         k = torch.arange(begin*batch_size, end*batch_size).view(-1, batch_size)
         starts = sample_offsets(seed, k, len(self) - self.context_length)
         return starts.to(self.device, non_blocking=True)

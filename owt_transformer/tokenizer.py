@@ -142,7 +142,7 @@ def _check_vocab_size(vocab_size, special_tokens)->tuple[list[str], int]:
                          '(256 bytes + special tokens) to 65536 (16-bit ids)')
     return special, vocab_size - least
 
-# %% ../nbs/00_tokenizer.ipynb #5d0aad09
+# %% ../nbs/00_tokenizer.ipynb #47c9c83e
 def _build_vocab(merges, special_tokens)->dict[int,bytes]:
     "Number the 256 bytes, the merges and the special tokens, in this order."
     tokens = [bytes([b]) for b in range(256)] + [a+b for a,b in merges]
@@ -249,7 +249,7 @@ def chars_to_bytes(text:str)->bytes:
     "Replace each character of GPT-2's table by its byte."
     return bytes(map(_TO_BYTE.__getitem__, text))
 
-# %% ../nbs/00_tokenizer.ipynb #34e02ecb
+# %% ../nbs/00_tokenizer.ipynb #5a310c2a
 def _vocab_strings(vocab, special_tokens)->dict[str,int]:
     "Map each token, written in GPT-2's characters, to its id."
     special = {s.encode() for s in special_tokens}
@@ -258,7 +258,7 @@ def _vocab_strings(vocab, special_tokens)->dict[str,int]:
 def _merge_strings(merges)->list[tuple[str,str]]:
     return [(bytes_to_chars(a), bytes_to_chars(b)) for a,b in merges]
 
-# %% ../nbs/00_tokenizer.ipynb #d1de6675
+# %% ../nbs/00_tokenizer.ipynb #eb28b742
 def read_gpt2_files(vocab_path:str|Path, merges_path:str|Path, special_tokens=())->tuple[dict,list]:
     "Read a vocabulary (id -> bytes) and its merges, from our files or another tool's."
     strings = json.loads(Path(vocab_path).read_text(encoding='utf-8'))
