@@ -13,7 +13,8 @@ from torch import nn, Tensor
 
 # %% ../nbs/02a_llama.ipynb #819e7cf6
 from .files import InputError
-from .model import Attention, Block, ModelConfig, RMSNorm, Rotary, SwiGLU, Transformer
+from .model import (
+    Attention, Block, ModelConfig, RMSNorm, Rotary, SwiGLU, Transformer)
 
 # %% ../nbs/02a_llama.ipynb #496b548e
 PASSED_ON = dict(vocab_size='vocab_size', context_length='max_position_embeddings',
