@@ -47,7 +47,7 @@ def iter_documents(path:str|Path, chunk_bytes:int=16<<20)->Iterator[str]:
 
 # %% ../nbs/01a_corpora.ipynb #a9f88ded
 def split_train_valid(path:str|Path, train:str|Path, valid:str|Path, share:float=.1):
-    "Write the documents of `path` to `train`, but the last `share` of them, rounded up, to `valid`."
+    "Split the documents of a file: the last `share` of them, rounded up, go to `valid`."
     if not 0 <= share < 1: raise InputError(f'share={share} must lie in [0, 1): choose .1, say')
     n = sum(1 for _ in iter_documents(path))
     if n < 2:
