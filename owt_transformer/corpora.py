@@ -59,7 +59,7 @@ def split_train_valid(path:str|Path, train:str|Path, valid:str|Path, share:float
 
 # %% ../nbs/01a_corpora.ipynb #26fe7108
 class Corpus(NamedTuple):
-    "Source of a corpus; with `valid` alone, we split that file into training and validation."
+    "Where to download a corpus; if only `valid` is given, that file is split in two."
     about:str               # one line of description
     train:str|None=None     # URL of the training text
     valid:str|None=None     # URL of the validation text

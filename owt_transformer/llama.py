@@ -33,7 +33,7 @@ def llama_config(
     cfg:ModelConfig,
     end_id:int|None=None    # id of the token between documents, such as <|endoftext|>
 )->dict:                    # arguments for `transformers.LlamaConfig`
-    "The same architecture for `transformers`; raise `InputError` if it has none."
+    "Translate a configuration for `transformers`; raise `InputError` if it is no Llama."
     check_llama_compatible(cfg)
     theirs = {name: getattr(cfg, ours) for ours, name in PASSED_ON.items()}
     rope = dict(rope_type='default', rope_theta=theirs.pop('rope_theta'))
@@ -82,7 +82,7 @@ def to_llama(model:Transformer)->dict[str,Tensor]:
     "The weights of a model under the names and in the layout of Llama in `transformers`."
     check_llama_compatible(model.cfg)
     if foreign := {type(m).__name__ for m in model.modules() if type(m) not in PARTS}:
-        raise InputError(f'{min(foreign)} is no part of a Llama: replace this module')
+        raise InputError(f'{min(foreign)} is not part of a Llama: replace this module')
     weights, names = model.state_dict(), llama_weight_names(model.cfg.num_layers)
     check_weight_names(weights, names)
     parts = {name: w for ours, theirs in names.items()

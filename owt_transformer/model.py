@@ -56,7 +56,7 @@ class ModelConfig:
         return self
 
 # %% ../nbs/02_model.ipynb #39264158
-def rms_norm(x:Tensor, gain:Tensor, eps:float=1e-5)->Tensor:    # x [..., C], gain [C]; [..., C]
+def rms_norm(x:Tensor, gain:Tensor, eps:float=1e-5)->Tensor:    # x [..., C], gain [C]
     "Root mean square normalisation, the readable version; `eps` is added to the mean square."
     x32 = x.float()
     return (x32 * (x32.square().mean(-1, keepdim=True) + eps).rsqrt() * gain).to(x.dtype)
@@ -321,7 +321,7 @@ class KVCache:
 # %% ../nbs/02_model.ipynb #15a926f5
 @torch.no_grad()
 def generate(
-    model:Transformer,              # in evaluation mode or not: it has no dropout
+    model:Transformer,              # the model
     ids:list[int],                  # the prompt, at least one token
     max_new_tokens:int=128,         # stop after this many tokens
     temperature:float=1., top_k:int|None=None, top_p:float|None=None,   # see next_token_probs

@@ -43,13 +43,13 @@ def _expand(rules, symbol, values, rng):
     return text, bits
 
 # %% ../nbs/01b_synthetic.ipynb #f39ac62f
-def _expected_part(part, rules, bind, now):
-    "Expected (bits, bytes) of one part of a template, given `now`, those of each symbol."
+def _expected_part(part, rules, bind, known):
+    "Expected (bits, bytes) of one part of a template, given `known`, those of each symbol."
     if isinstance(part, str): return 0., len(part.encode())
     name, var = part
-    if name in bind: return 0., now[name][1]
-    if not var: return now[name]
-    cases = [(p, now[f'{name}:{value}']) for p, value, _ in rules[var]]
+    if name in bind: return 0., known[name][1]
+    if not var: return known[name]
+    cases = [(p, known[f'{name}:{value}']) for p, value, _ in rules[var]]
     return tuple(sum(p*case[i] for p,case in cases) for i in (0,1))
 
 # %% ../nbs/01b_synthetic.ipynb #3bf3b585
@@ -67,18 +67,18 @@ def _expectations(rules, bind, tol=1e-12):
             new[symbol] = bits, size
         if all(abs(a-b) <= tol*max(1, b) for s in now for a,b in zip(now[s], new[s])): return new
         if max(map(max, new.values())) > 1e9:
-            raise ValueError('no finite mean length: give rules that use themselves less weight')
+            raise ValueError('infinite mean length: give less weight to rules that use themselves')
         now = new
 
 # %% ../nbs/01b_synthetic.ipynb #12bbeda6
 def _check_rules(rules, bind):
-    "Raise ValueError if a rule is missing, or if costs depend on more than one bound value."
+    "Raise ValueError if a rule is missing, or if one that must be plain text is not."
     if absent := {'start', *bind} - rules.keys():
         raise ValueError(f'the grammar has no rule {min(absent)!r}: add it')
     for s, options in rules.items():
         used = [part for _,_,parts in options for part in parts if not isinstance(part, str)]
         if used and (s in bind or ':' in s):
-            raise ValueError(f'rule {s!r} may hold only plain text, because it is bound or '
+            raise ValueError(f'rule {s!r} must be plain text, because it is bound or '
                              f'depends on a bound symbol: remove {{{used[0][0]}}}')
         for name, var in used:
             if var and var not in bind:
