@@ -86,7 +86,7 @@ class CorpusFiles(NamedTuple):
 
 # %% ../nbs/01a_corpora.ipynb #95e44518
 def _make_once(folder, recipe, make):
-    "Text files in a folder, written by `make(train, valid)` unless cached with this `recipe`."
+    "Write two text files by `make(train, valid)`, unless they are cached with this `recipe`."
     train, valid, record = folder/'train.txt', folder/'valid.txt', folder/'made.json'
     hashes = lambda: {p.name: sha256(p) for p in (train, valid) if p.exists()}
     with folder_lock(folder):
@@ -117,7 +117,7 @@ def write_synthetic(name:str, folder:str|Path, size:int)->CorpusFiles:
 
 # %% ../nbs/01a_corpora.ipynb #743a0b72
 def _own_files(folder, train, valid=None):
-    "The given text files; without `valid`, split `train`."
+    "Check the given text files; split `train` if there is no `valid`."
     for path in filter(None, (train, valid)): check_text_file(path)
     if valid: return CorpusFiles(Path(train), Path(valid))
     return _make_once(folder/f'split-{sha256(train)[:12]}', {}, partial(split_train_valid, train))
@@ -175,7 +175,7 @@ def encode_file(
 
 # %% ../nbs/01a_corpora.ipynb #47774595
 def cached_sha256(path:str|Path, cache:str|Path)->str:    # cache: a JSON file of known hashes
-    "The SHA-256 of a file, computed again only if its size or modification time has changed."
+    "Return the SHA-256 of a file; compute it only if size or modification time have changed."
     stat = Path(path).stat()
     key = f'{Path(path).resolve()}, {stat.st_size} bytes, {stat.st_mtime_ns} ns'
     try: known = read_json(cache)

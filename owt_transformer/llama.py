@@ -47,7 +47,7 @@ def pairs_to_halves(w:Tensor, num_heads:int)->Tensor:       # [H*D, C]
     return w.unflatten(0, (num_heads, -1, 2)).transpose(1, 2).flatten(0, 2)
 
 def halves_to_pairs(w:Tensor, num_heads:int)->Tensor:       # [H*D, C]
-    "The inverse of `pairs_to_halves`."
+    "Invert `pairs_to_halves`."
     return w.unflatten(0, (num_heads, 2, -1)).transpose(1, 2).flatten(0, 2)
 
 # %% ../nbs/02a_llama.ipynb #c3182d25
@@ -79,7 +79,7 @@ PARTS = {Transformer, Block, Attention, SwiGLU, RMSNorm, Rotary,
 TURNED = 'q_proj.weight', 'k_proj.weight'
 
 def to_llama(model:Transformer)->dict[str,Tensor]:
-    "The weights of a model under the names and in the layout of Llama in `transformers`."
+    "Export weights under the names and in the layout of the Llama of `transformers`."
     check_llama_compatible(model.cfg)
     if foreign := {type(m).__name__ for m in model.modules() if type(m) not in PARTS}:
         raise InputError(f'{min(foreign)} is not part of a Llama: replace this module')

@@ -57,7 +57,7 @@ class ModelConfig:
 
 # %% ../nbs/02_model.ipynb #39264158
 def rms_norm(x:Tensor, gain:Tensor, eps:float=1e-5)->Tensor:    # x [..., C], gain [C]
-    "Root mean square normalisation, the readable version; `eps` is added to the mean square."
+    "Normalise by the root mean square, the readable version; `eps` is added to the mean square."
     x32 = x.float()
     return (x32 * (x32.square().mean(-1, keepdim=True) + eps).rsqrt() * gain).to(x.dtype)
 
@@ -73,7 +73,7 @@ NORMS = {'rms': RMSNorm}
 
 # %% ../nbs/02_model.ipynb #5622a253
 def softmax(x:Tensor, dim:int=-1)->Tensor:      # shape of `x`; positive, sum 1 along `dim`
-    "Exponentials of `x` divided by their sum, the readable version."
+    "Exponentiate `x` and divide by the sum, the readable version."
     e = (x - x.amax(dim, keepdim=True)).exp()
     return e/e.sum(dim, keepdim=True)
 
@@ -82,19 +82,19 @@ def attention(
     q:Tensor, k:Tensor, v:Tensor,   # queries [..., T, D], keys and values [..., S, D]
     mask:Tensor|None=None           # bool [..., T, S], True where a query sees a key; None: all
 )->Tensor:                          # [..., T, D]
-    "Scaled dot-product attention, the readable version."
+    "Compute scaled dot-product attention, the readable version."
     scores = q @ k.transpose(-2, -1) / q.shape[-1]**.5                      # [..., T, S]
     if mask is not None: scores = scores.masked_fill(~mask, -torch.inf)
     return softmax(scores) @ v
 
 # %% ../nbs/02_model.ipynb #3fb8904c
 def causal_mask(T:int, S:int, device='cpu')->Tensor:    # bool [T, S], True where a query sees a key
-    "Each of the last `T` of `S` positions sees itself and all earlier positions."
+    "Let each of the last `T` of `S` positions see itself and all earlier positions."
     return torch.ones(T, S, dtype=torch.bool, device=device).tril(S-T)
 
 # %% ../nbs/02_model.ipynb #b2669d60
 def fused_attention(q, k, v):
-    "Causal attention of [B, H, T, D] by torch's fused kernel."
+    "Compute causal attention of [B, H, T, D] with torch's fused kernel."
     T, S = q.shape[-2], k.shape[-2]
     if T == S: return F.scaled_dot_product_attention(q, k, v, is_causal=True)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=causal_mask(T, S, q.device))
@@ -104,7 +104,7 @@ def rope_table(
     T:int, head_dim:int,    # number of positions; channels of a head, an even number
     theta:float=10_000.     # base of the wavelengths
 )->tuple[Tensor,Tensor]:    # cosines, sines [T, head_dim]; the first sine of each pair is negative
-    "Cosine and sine of the rotary angle for each position and channel."
+    "Compute cosine and sine of the rotary angle for each position and channel."
     if head_dim % 2:
         raise InputError(f'head_dim={head_dim} is odd, but rope rotates pairs of channels: '
                          'choose an even d_model/num_heads')
@@ -122,7 +122,7 @@ def rope(x:Tensor, cos:Tensor, sin:Tensor)->Tensor:     # x [B, T, H, D]
 
 # %% ../nbs/02_model.ipynb #ed07a7be
 def rope_complex(x, cos, sin):
-    "`rope` by complex multiplication."
+    "Compute `rope` by complex multiplication."
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))             # [B, T, H, D/2]
     turns = torch.complex(cos[...,::2].float(), sin[...,1::2].float())          # [..., T, D/2]
     return torch.view_as_real(pairs*turns.unsqueeze(-2)).flatten(-2).type_as(x)
@@ -147,12 +147,12 @@ POSITIONS = {'rope': Rotary, 'none': NoPosition}
 
 # %% ../nbs/02_model.ipynb #0d888312
 def init_normal(weight:Tensor, std:float)->Tensor:      # filled in place
-    "Truncated normal initialisation, cut off at 3 standard deviations."
+    "Fill a weight from a normal distribution that is cut off at 3 standard deviations."
     return nn.init.trunc_normal_(weight, std=std, a=-3*std, b=3*std)
 
 # %% ../nbs/02_model.ipynb #2c5b4ce4
 def stacked_linear(d_in:int, d_out:int, parts:int=1)->nn.Linear:    # to [..., parts*d_out]
-    "One or several linear maps without bias, stacked into one matrix."
+    "Build one or several linear maps without bias, stacked into one matrix."
     layer = nn.Linear(d_in, parts*d_out, bias=False)
     init_normal(layer.weight, std=(2/(d_in+d_out))**.5)
     return layer
@@ -173,12 +173,12 @@ class Attention(nn.Module):
 
 # %% ../nbs/02_model.ipynb #0846434d
 def silu(x:Tensor)->Tensor:
-    "`x` times its sigmoid, the readable version."
+    "Multiply `x` by its sigmoid, the readable version."
     return x * x.sigmoid()
 
 # %% ../nbs/02_model.ipynb #943a2ec3
 def swiglu(x:Tensor, w1:Tensor, w3:Tensor, w2:Tensor)->Tensor:      # [..., C] to [..., C]
-    "SwiGLU, the readable version: gate w1 and content w3 [d_ff, C], output w2 [C, d_ff]."
+    "Compute SwiGLU, the readable version: gate w1 and content w3 [d_ff, C], output w2 [C, d_ff]."
     return (silu(x @ w1.T) * (x @ w3.T)) @ w2.T
 
 # %% ../nbs/02_model.ipynb #16db37c9
@@ -205,7 +205,7 @@ FEED_FORWARD = {'swiglu': SwiGLU, 'silu': MLP}
 
 # %% ../nbs/02_model.ipynb #d0cc4781
 def make_norm(cfg:ModelConfig)->nn.Module:
-    "The norm selected by `cfg`, or the identity for a model without norms."
+    "Build the norm selected by `cfg`, or the identity for a model without norms."
     if cfg.norm_placement == 'none': return nn.Identity()
     return NORMS[cfg.norm](cfg.d_model, cfg.norm_eps)
 
@@ -242,17 +242,17 @@ class Transformer(nn.Module):
         if cfg.tie_embeddings: self.head.weight = self.embedding.weight
 
     def forward(self, ids, cache=None):
-        "Token ids [B, T] to logits [B, T, V]; `T` is at most `context_length`."
+        "Map token ids [B, T] to logits [B, T, V]; `T` is at most `context_length`."
         return self.head(self.hidden(ids, cache))
 
     def hidden(self, ids, cache=None):
-        "Token ids [B, T] to the normalised residual stream [B, T, C], the input of the head."
+        "Map token ids [B, T] to the normalised residual stream [B, T, C], the input of the head."
         if ids.ndim != 2:
             raise InputError(f'ids of shape {list(ids.shape)} are not [B, T]: give a row per text')
         return self.body(self.embedding(ids), cache)
 
     def body(self, x, cache=None):
-        "Everything between embedding and head: [B, T, C] to [B, T, C]."
+        "Apply everything between embedding and head, [B, T, C] to [B, T, C]."
         start, attends = 0, [fused_attention]*len(self.blocks)
         if cache is not None: start, attends = len(cache), cache.layers
         end, most = start+x.shape[1], self.cfg.context_length
@@ -263,7 +263,7 @@ class Transformer(nn.Module):
 
 # %% ../nbs/02_model.ipynb #67c6399d
 def parameters_by_part(cfg:ModelConfig)->dict[str,int]:
-    "Number of parameters of each part."
+    "Count the parameters of each part."
     with torch.device('meta'): named = list(Transformer(cfg).named_parameters())
     keys = {'embedding': 'embedding', 'qkv': 'qkv', 'attention output': 'attention.out',
             'feed-forward': 'ffn', 'norms': 'norm', 'head': 'head'}
@@ -276,7 +276,7 @@ def flops_by_part(
     causal:bool=True,       # count only positions that a token sees; False: all T, as torch does
     backward:bool=True      # forward and backward; False: forward only
 )->dict[str,float]:
-    "Floating-point operations per token of each part, matrix products only."
+    "Count the floating-point operations per token of each part, in matrix products only."
     T, params, times = T or cfg.context_length, parameters_by_part(cfg), 3 if backward else 1
     seen = (T+1)/2 if causal else T         # positions
     flops = {part: 2*params[part]*times for part in ('qkv', 'attention output', 'feed-forward')}
@@ -290,7 +290,7 @@ def next_token_probs(
     top_k:int|None=None,        # keep this many tokens
     top_p:float|None=None       # keep the most likely tokens up to this total probability
 )->Tensor:                      # probabilities [V]
-    "The distribution of the next token."
+    "Compute the probabilities of the next token."
     for value, valid, rule in ((f'temperature={temperature}', temperature >= 0, 'of at least 0'),
             (f'top_k={top_k}', top_k is None or top_k >= 1, 'of at least 1, or None for all'),
             (f'top_p={top_p}', top_p is None or 0 < top_p <= 1, 'in (0, 1], or None for all')):

@@ -44,7 +44,7 @@ def _expand(rules, symbol, values, rng):
 
 # %% ../nbs/01b_synthetic.ipynb #f39ac62f
 def _expected_part(part, rules, bind, known):
-    "Expected (bits, bytes) of one part of a template, given `known`, those of each symbol."
+    "Compute the expected (bits, bytes) of a part, given `known`, those of each symbol."
     if isinstance(part, str): return 0., len(part.encode())
     name, var = part
     if name in bind: return 0., known[name][1]
@@ -54,7 +54,7 @@ def _expected_part(part, rules, bind, known):
 
 # %% ../nbs/01b_synthetic.ipynb #3bf3b585
 def _expectations(rules, bind, tol=1e-12):
-    "The expected (bits, bytes) of a draw of each symbol."
+    "Compute the expected (bits, bytes) of a draw of each symbol."
     now = {s: (0., 0.) for s in rules}
     while True:
         new = {}
@@ -105,21 +105,21 @@ class Grammar:
         return text, bits - sum(math.log2(p) for p,_,_ in drawn.values())
 
     def entropy(self)->float:
-        "Exact entropy in bits per document."
+        "Compute the exact entropy in bits per document."
         expected = _expectations(self.rules, self.bind)
         return expected['start'][0] + sum(expected[v][0] for v in self.bind)
 
     def mean_bytes(self)->float:
-        "Expected length of a document in UTF-8 bytes."
+        "Compute the expected length of a document in UTF-8 bytes."
         return _expectations(self.rules, self.bind)['start'][1]
 
     def floor(self)->float:
-        "Exact entropy in bits per byte; in expectation, no model's loss is lower on fresh text."
+        "Compute the entropy in bits per byte; no model's expected loss on fresh text is lower."
         return self.entropy()/self.mean_bytes()
 
 # %% ../nbs/01b_synthetic.ipynb #e99c702f
 def _match(grammar, parts, text, pos, values):
-    "All ways to match `parts` at `text[pos:]`; yields (end, bound values, bits)."
+    "Find all ways to match `parts` at `text[pos:]`; yields (end, bound values, bits)."
     if not parts: yield pos, values, 0.; return
     for end, vals, bits in _match_part(grammar, parts[0], text, pos, values):
         for end2, vals2, more in _match(grammar, parts[1:], text, end, vals):
@@ -150,7 +150,7 @@ def parse(self:Grammar, text:str)->list[float]:     # bits of each derivation; e
 
 # %% ../nbs/01b_synthetic.ipynb #d79ec3b8
 def story_grammar()->Grammar:
-    "Short tales about a child, an animal and a lost thing."
+    "Build a grammar of short tales about a child, an animal and a lost thing."
     boys, girls = ['Tom', 'Ben', 'Max', 'Sam'], ['Lily', 'Mia', 'Anna', 'Sue']
     rules = {
         'start': ['Once upon a time, there was a {trait} {child:hero} named {hero}. '
@@ -203,7 +203,7 @@ def zipf(words:list[str])->list[tuple[float,str]]:      # (weight, word), the mo
 
 # %% ../nbs/01b_synthetic.ipynb #ab9462fa
 def web_grammar()->Grammar:
-    "Pages on six topics, with names, dates, prices, lists and links."
+    "Build a grammar of web pages on six topics, with names, dates, prices, lists and links."
     rng, taken = random.Random(2019), {'a', 'the', 'of', 'and', 'to', 'in', 'said', 'it'}
     words = lambda n: zipf(invent_words(n, rng, taken))
     topics = ['Markets', 'Football', 'Health', 'Science', 'Films', 'Travel']
