@@ -55,7 +55,7 @@ def _expected_part(part, rules, bind, known):
 # %% ../nbs/01b_synthetic.ipynb #3bf3b585
 def _expectations(rules, bind, tol=1e-12):
     "Compute the expected (bits, bytes) of a draw of each symbol."
-    now = {s: (0., 0.) for s in rules}
+    now = dict.fromkeys(rules, (0., 0.))
     while True:
         new = {}
         for symbol, options in rules.items():
