@@ -36,10 +36,10 @@ class Loss(nn.Module):
         "Return `share` times the mean loss; call `backward` on the result itself."
         # a GPU sorts the tokens for the gradient, and sorts 32 bits in half the passes of 64
         hidden = self.body(self.model.embedding(x.int()))
-        return fused_linear_cross_entropy(hidden, self.model.head.weight, y, self.chunk, share=share,
+        return fused_linear_cross_entropy(hidden, self.model.head.weight, y, self.chunk, share,
                                           last=True)
 
-# %% ../nbs/04c_step.ipynb #8c5f546c
+# %% ../nbs/04c_step.ipynb #65f8e28b
 def build_loss(model:Transformer, setup:Setup)->nn.Module:
     "Make a `Loss`; compile and distribute it if `setup` says so."
     if setup.compile:
@@ -54,7 +54,7 @@ def build_loss(model:Transformer, setup:Setup)->nn.Module:
 
 # %% ../nbs/04c_step.ipynb #037767a9
 def bfloat16_copy(model:nn.Module)->nn.Module:
-    "Copy a model with its parameters in bfloat16; buffers, such as rotary tables, stay as they are."
+    "Copy a model with parameters in bfloat16; buffers, such as rotary tables, keep their type."
     copy = deepcopy(model)
     for p in copy.parameters(): p.data = p.data.bfloat16()
     return copy
@@ -120,7 +120,7 @@ def can_fuse_adamw(update)->bool:
     return (not rest and type(first) is torch.optim.AdamW
             and not any(g['amsgrad'] or g['maximize'] for g in first.param_groups))
 
-# %% ../nbs/04c_step.ipynb #56d11431
+# %% ../nbs/04c_step.ipynb #6f3ae837
 class FastStep(PlainStep):
     "A training step that keeps its results on the device; adds the loss to `state.loss_sum`."
     def __init__(self,
