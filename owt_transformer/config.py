@@ -124,18 +124,18 @@ def _check_value(name, value):
         raise InputError(f'{name}={value} must {rule}')
 
 # %% ../nbs/04a_config.ipynb #3b522f93
-def _check_together(cfg):
+def _check_together(c):
     "Check numbers that depend on each other."
-    warmup, accumulate, batch = cfg.warmup_iters, cfg.accumulate, cfg.batch_size
-    if warmup > cfg.max_iters:
-        raise InputError(f'warmup_iters={warmup} exceeds max_iters={cfg.max_iters}: shorten the warmup')
-    if cfg.min_learning_rate > cfg.learning_rate:
-        raise InputError(f'min_learning_rate={cfg.min_learning_rate} exceeds '
-                         f'learning_rate={cfg.learning_rate}: choose a smaller minimum')
-    if accumulate and batch % accumulate:
-        raise InputError(f'accumulate={accumulate} does not divide batch_size={batch}: choose a divisor')
-    if batch*cfg.context_length > 1<<31:
-        raise InputError(f'batch_size={batch} times context_length={cfg.context_length} exceeds '
+    warmup, parts, batch = c.warmup_iters, c.accumulate, c.batch_size
+    if warmup > c.max_iters:
+        raise InputError(f'warmup_iters={warmup} exceeds max_iters={c.max_iters}: choose fewer')
+    if c.min_learning_rate > c.learning_rate:
+        raise InputError(f'min_learning_rate={c.min_learning_rate} exceeds '
+                         f'learning_rate={c.learning_rate}: choose a smaller minimum')
+    if parts and batch % parts:
+        raise InputError(f'accumulate={parts} does not divide batch_size={batch}: choose a divisor')
+    if batch*c.context_length > 1<<31:
+        raise InputError(f'batch_size={batch} times context_length={c.context_length} exceeds '
                          '2**31 tokens: choose a smaller batch')
 
 # %% ../nbs/04a_config.ipynb #2849cc11
@@ -272,7 +272,7 @@ def parse_options(parser:argparse.ArgumentParser, argv:list[str]|None=None)->dic
             [_ALIASES[option]] if option in _ALIASES else
             difflib.get_close_matches(option, known, n=1))
     raise InputError(f'{unknown[0]!r} is not an option: ' +
-                     (f'did you mean {near[0]}?' if near else 'see --help'))
+                     (f'did you mean {near[0]!r}?' if near else 'see --help'))
 
 # %% ../nbs/04a_config.ipynb #23eb8eb4
 def _check_experiment(runs, config, given):
