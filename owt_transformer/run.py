@@ -197,7 +197,7 @@ def open_run_folder(folder:RunFolder, cfg:Config, resume:bool, environment:dict,
         find_checkpoint(folder, cfg)                            # it may belong to another run
         dump_json(folder.config, asdict(cfg) | dict(environment=environment, data=data))
     elif json.loads(folder.config.read_text(encoding='utf-8')).get('data') != data:
-        raise InputError(f'{folder} was trained on other data: use the same, or choose another --name')
+        raise InputError(f'{folder} was trained on other data: give its data, or another --name')
 
 # %% ../nbs/04b_run.ipynb #ccc5ee79
 def best_recorded_loss(folder:RunFolder)->float:
