@@ -147,9 +147,9 @@ def check_config(cfg:Config):
     _check_together(cfg)
 
 # %% ../nbs/04a_config.ipynb #1e61da62
-def _small(name, corpus, vocab_size, **fields):
+def _small(name, corpus, vocab_size, **changes):
     return Config(name=name, corpus=corpus, vocab_size=vocab_size, context_length=128,
-                  batch_size=16, learning_rate=6e-3, min_learning_rate=6e-4, **fields)
+                  batch_size=16, learning_rate=6e-3, min_learning_rate=6e-4, **changes)
 
 def _sample(name, vocab_size):
     return [_small(name, name, vocab_size, d_model=128, num_heads=4, d_ff=336,
@@ -297,7 +297,7 @@ def _experiment_name(config, runs):
 # %% ../nbs/04a_config.ipynb #023c55a9
 @dataclass
 class Experiment:
-    "What a command line asks for."
+    "The runs that a command line asks for, and their folder."
     runs:list[Config]
     name:str                # of the results folder
     output_dir:Path         # where this folder is created
