@@ -321,7 +321,7 @@ def run_experiment(args:Experiment, hooks:list=(Progress,), say=print)->bool:   
 
 # %% ../nbs/04e_command.ipynb #af791d8a
 def error_message(e, place='--output-dir or --data-dir'):
-    "Say what went wrong, and the remedy; return '' for a bug in this program."
+    "Explain an error and its remedy in one line; return '' for a bug in this program."
     if isinstance(e, InputError): return str(e)
     if isinstance(e, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(e):
         return 'too little memory: choose a smaller --batch-size or model, or a larger --accumulate'
@@ -331,7 +331,7 @@ def error_message(e, place='--output-dir or --data-dir'):
 
 # %% ../nbs/04e_command.ipynb #7c2649c5
 def protect_streams():
-    "Make sure that printing cannot stop a run, whether a stream is closed or lacks a character."
+    "Keep a closed stream, or a character that it cannot encode, from stopping a run."
     for name in ('stdout', 'stderr'):               # closed in a daemon, for example
         if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))
     for stream in (sys.stdout, sys.stderr):         # replace what a terminal cannot show
