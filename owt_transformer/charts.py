@@ -14,7 +14,7 @@ from html import escape
 from textwrap import fill
 import numpy as np
 
-# %% ../nbs/05d_charts.ipynb #014ec1ea
+# %% ../nbs/05d_charts.ipynb #8b3301c5
 from IPython import display, get_ipython
 from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import to_hex
@@ -62,7 +62,7 @@ def push_apart(wanted:list[float], heights:list[float], low:float, high:float)->
     return centres[np.argsort(order)].tolist()
 
 # %% ../nbs/05d_charts.ipynb #10055c02
-SIZE, LINE = 13, 16         # pixels: letters, and from one line to the next
+SIZE, LINE = 13.5, 16       # pixels: letters as measured, and from one line to the next
 FONT = dict(fontsize=SIZE, family='DejaVu Sans', parse_math=False)
 
 def wrap(text:str, width:float)->str:
@@ -110,7 +110,7 @@ def _paint(kind:str, rgba)->str:
     if rgba is None or not rgba[3]: return f' {kind}="none"'
     return f' {kind}="{_mix(rgba)}"' + (f' {kind}-opacity="{rgba[3]:.2g}"' if rgba[3] < 1 else '')
 
-# %% ../nbs/05d_charts.ipynb #041468d8
+# %% ../nbs/05d_charts.ipynb #9bd99854
 class SVGRenderer(RendererBase):
     "Writes what Matplotlib draws as short SVG."
     def __init__(self, width:float, height:float):
@@ -148,7 +148,7 @@ class SVGRenderer(RendererBase):
         style = f'{_paint("fill", gc.get_rgb())} text-anchor="{anchor}"'
         self.add('g', style, f'<text x="{_px(x)}" y="{_px(y)}">{escape(s, quote=False)}</text>')
 
-# %% ../nbs/05d_charts.ipynb #0ecad83c
+# %% ../nbs/05d_charts.ipynb #7a6819db
 def draw_svg(fig:Figure, extra:str='')->str:
     "A Matplotlib figure as SVG, with `extra` attributes."
     renderer, (width, height) = SVGRenderer(*fig.bbox.size), map(_px, fig.bbox.size)
@@ -156,7 +156,7 @@ def draw_svg(fig:Figure, extra:str='')->str:
     fig.draw(renderer)
     body = ''.join(f'<path{style} d="{content}"/>' if tag == 'path' else f'<g{style}>{content}</g>'
                    for (tag, style), content in renderer.parts.items())
-    return (f'<svg viewBox="0 0 {width} {height}" width="{width}" font-size="{SIZE}"{extra}>{body}'
+    return (f'<svg viewBox="0 0 {width} {height}" width="{width}" font-size="13"{extra}>{body}'
             '<path class="ring" fill="none" stroke="currentColor" stroke-width="1.5"/></svg>')
 
 # %% ../nbs/05d_charts.ipynb #937f44b7
@@ -405,7 +405,7 @@ aria-label="{escape(repr(chart))}">
 aria-label="Data: {title}">{table(chart)}</div></details>
 <small>{source}</small></figure><script>window.owtCharts?.()</script></div>"""
 
-# %% ../nbs/05d_charts.ipynb #155176b1
+# %% ../nbs/05d_charts.ipynb #e28c07db
 def load_assets():
     "Show style sheet and script, and let the charts of this notebook leave them out from now on."
     as_html = get_ipython().display_formatter.formatters['text/html']
