@@ -1,56 +1,70 @@
-"""Check that the result pages say what was recorded: python .ci/check_pages.py [PAGE ...]
-
-1. Their prose holds no number that was typed: all are computed, or cited from others (a variable in a line that ends with
-   '# cited: …'), or belong to the method (METHOD below) and not to a result.
-2. Made again from the files under nbs/results, each page says word for word what it says now.
+"""Check the result pages and the front page: python .ci/check_pages.py [--fix] [PAGE ...]
+1. People write the sentences: f-strings and format strings in a page's code hold no words, and charts are labelled by plain strings.
+2. Behind a number in prose, unless it belongs to the method (METHOD), an HTML comment holds the expression that gives it, with the
+   names of nbs/experiments/facts.ipynb: 2.00<!--bits[OWT]:.2f-->. --fix writes the values into the pages: read these sentences again.
+3. Executed again, a page shows what it shows now.
 """
-import ast, re, sys
+import ast, contextlib, re, sys
 from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-nbs = Path(__file__).parent.parent/'nbs'
-METHOD = {'95%', '70%'}                             # the level of the intervals; an example of a forecast
-NUMBER = r'(?<![\w/.`-])\d[\d,.]*%?(?<![,.])'       # not a part of a name
+nbs = Path(__file__).resolve().parent.parent/'nbs'
+ANCHOR = re.compile(r'([^\s()\[\]*`|–>]+)([*`]*)<!--(.*?)-->', re.S)                        # a value, its marks, an expression
+NUMBER = re.compile(r'(?<![\w/.])(?<![A-Za-z]-)\d[\d,.]*%?')                                # not a part of a name, such as GPT-2
+METHOD = re.compile(r'95%|70%|\b\d+-gram|, (19|20)\d\d(?=\])|Python 3\.\d+')                # intervals, models, years of papers
+NOT_PROSE = re.compile(r'```.*?```|`[^`]*`|\]\([^)]*\)|\$[^$]*\$|^#.*?$', re.S | re.M)      # code, links, formulas, headings
 
-def numbers(text):
-    "The numbers in a Markdown text, outside code, links, formulas and the years of works that are cited."
-    text = re.sub(r', (19|20)\d\d\]\([^)]*\)|#[0-9a-fA-F]{6}|`[^`]*`|\]\([^)]*\)|\$[^$]*\$|CS336, assignment 1', ' ', text)
-    return [n for n in re.findall(NUMBER, text) if n not in METHOD]
+def facts():
+    "What facts.ipynb computes: name -> value."
+    names = {}
+    with contextlib.chdir(nbs/'experiments'):
+        for cell in nbformat.read('facts.ipynb', as_version=4).cells:
+            if cell.cell_type == 'code': exec(cell.source, names)
+    return names
 
-def literals(source):
-    "The text that a code cell writes without computing it."
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.JoinedStr): yield from (v.value for v in node.values if isinstance(v, ast.Constant))
-        if isinstance(node, ast.Call) and getattr(node.func, 'id', '') in ('Markdown', 'HTML', 'LineChart', 'BarChart', 'Series'):
-            yield from (a.value for a in [*node.args, *(k.value for k in node.keywords)] if isinstance(a, ast.Constant) and isinstance(a.value, str))
+def recomputed(text, names):
+    "A text with the computed numbers before its anchors, or what is wrong with an expression."
+    def value(expression):
+        try: return eval("f'''{" + expression + "}'''", names)
+        except Exception as e: return type(e).__name__
+    return ANCHOR.sub(lambda m: f'{value(m[3])}{m[2]}<!--{m[3]}-->', text)
 
-def typed_numbers(nb):
-    "Where a page holds numbers that nobody computed: (cell, numbers)."
-    for i, cell in enumerate(nb.cells):
-        texts = [cell.source] if cell.cell_type == 'markdown' else literals(re.sub(r'^[%!].*', '', cell.source, flags=re.M)) if cell.cell_type == 'code' else []
-        dashes = '4 3', '2 3'                       # patterns of lines
-        if bad := [n for t in texts if t not in dashes for n in numbers(t)]: yield i, bad
+def prose_problems(text, names):
+    for old, new in zip(ANCHOR.findall(text), ANCHOR.findall(recomputed(text, names))):
+        if old != new: yield f'{old[0]} should be {new[0]}, from {old[2]}'
+    rest = NOT_PROSE.sub(' ', METHOD.sub(' ', ANCHOR.sub(' ', text)))
+    if found := NUMBER.findall(rest): yield f'numbers without an anchor: {" ".join(found)}'
+    if '<!--' in rest: yield 'an anchor follows no number'
 
-def said(nb):
-    "What a page shows in words, tables and charts, cell by cell."
-    kinds = 'text/markdown', 'text/html'
-    return [[o['data'][k] for o in c.get('outputs', []) for k in kinds if k in o.get('data', {})] for c in nb.cells]
+def code_problems(source):
+    nodes = [*ast.walk(ast.parse(re.sub(r'^[%!].*', '', source, flags=re.M)))]
+    specs = [n.format_spec for n in nodes if isinstance(n, ast.FormattedValue)]
+    parts = [v for n in nodes if isinstance(n, ast.JoinedStr) and n not in specs for v in n.values]
+    parts += [n.value for n in nodes if isinstance(n, ast.Attribute) and n.attr == 'format']
+    words = [w for p in parts if isinstance(p, ast.Constant) for w in re.findall(r'[^\W\d_]+', re.sub(r'\{[^}]*\}', '', p.value))]
+    if words: yield f'{len(words)} words in f-strings: {" ".join(words)}'
+    for label in [k.value for n in nodes if isinstance(n, ast.Call) for k in n.keywords if k.arg in ('title', 'xlabel', 'ylabel')]:
+        if not isinstance(label, ast.Constant) or NUMBER.search(METHOD.sub('', label.value)): yield f'a label is computed or holds a number: {ast.unparse(label)}'
 
-def check(path):
-    "Problems of one page, in words."
-    nb = nbformat.read(path, as_version=4)
-    then = said(nb)
-    if path.parent.name == 'experiments':
-        for i, bad in typed_numbers(nb): yield f'cell {i} holds typed numbers: {", ".join(bad)}'
+def shown(nb): return [[o['data'][k] for o in c.get('outputs', []) for k in ('text/markdown', 'text/html') if k in o.get('data', {})] for c in nb.cells]
+def problems(nb, path, names):
+    for i, c in enumerate(nb.cells if path.name != 'names.ipynb' else []):
+        found = code_problems(c.source) if c.cell_type == 'code' else prose_problems(c.source, names)
+        yield from (f'cell {i}: {problem}' for problem in found)
+    before = shown(nb)
     NotebookClient(nb, timeout=600, kernel_name='python3', resources={'metadata': {'path': str(path.parent)}}).execute()
-    for i, (a, b) in enumerate(zip(then, said(nb))):
-        if a != b: yield f'cell {i} says something else than the recorded runs: execute the page again and read it'
+    yield from (f'cell {i} shows something else now: execute the page and read it' for i, (a, b) in enumerate(zip(before, shown(nb))) if a != b)
 
 if __name__ == '__main__':
-    failed = 0
-    for path in map(Path, sys.argv[1:] or [nbs/'index.ipynb', nbs/'names.ipynb', *sorted((nbs/'experiments').glob('*.ipynb'))]):
-        problems = list(check(path.resolve()))
-        failed += bool(problems)
-        print(*(f'FAILED: {path.name}: {p}' for p in problems), sep='\n') if problems else print(f'ok: {path.name} says what was recorded')
+    names, failed = facts(), 0
+    for path in [Path(a).resolve() for a in sys.argv[1:] if a != '--fix'] or [nbs/'index.ipynb', nbs/'names.ipynb', *sorted((nbs/'experiments').glob('*.ipynb'))]:
+        nb = nbformat.read(path, as_version=4)
+        if '--fix' in sys.argv:
+            for c in nb.cells: c.source = recomputed(c.source, names)
+            nbformat.write(nb, path)
+        else:
+            found = [*problems(nb, path, names)]
+            failed += bool(found)
+            print(*[f'FAILED: {path.name}: {p}' for p in found] or [f'ok: {path.name} says what was recorded'], sep='\n')
     sys.exit(bool(failed))
