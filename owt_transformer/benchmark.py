@@ -57,7 +57,7 @@ def peak_memory(device:torch.device)->int:      # bytes
 
 # %% ../nbs/04f_benchmark.ipynb #def15f62
 def make_our_step(cfg:Config, tokens:np.ndarray):   # uint16 -> FastStep or PlainStep
-    "Make our training step, in the form that the configuration names."
+    "Make our training step, fast or plain as the configuration says."
     setup = make_setup(cfg)
     if setup.device.type == 'cpu': tune_malloc()
     state = State.fresh(cfg, setup.device)
@@ -261,7 +261,7 @@ def _check_transformers(shape, library='transformers'):
 
 # %% ../nbs/04f_benchmark.ipynb #c89bedfa
 def run_benchmark(cfg:Config, folder:Path, compare:bool=False, profile:bool=False,
-                  ladder:bool=False, **kwargs):     # options of the command, and of `benchmark`
+                  ladder:bool=False, **kwargs):     # options of the command, and of benchmark
     "Benchmark one configuration; print the results and save a JSON file for each part."
     if compare: _check_transformers(cfg.model)
     setup, folder = make_setup(cfg), Path(folder)

@@ -57,7 +57,7 @@ def _check_contiguous(*tensors):
 
 # %% ../nbs/03a_kernels.ipynb #12a11349
 def cross_entropy_with_grad_triton(logits:Tensor, targets:Tensor, scale:float=1.)->Tensor:
-    "Do as `cross_entropy_with_grad`, on a GPU; both tensors must be contiguous."
+    "Compute `cross_entropy_with_grad` on a GPU; both tensors must be contiguous."
     _check_contiguous(logits, targets)
     (N, V), nats = logits.shape, torch.empty(len(logits), device=logits.device)
     _loss_and_grad_kernel[(N,)](logits, targets, nats, scale, V=V,
@@ -77,7 +77,7 @@ def _onednn(x, w): return torch.ops.mkldnn._linear_pointwise(x, w, None, 'none',
 
 # %% ../nbs/03a_kernels.ipynb #23b1abe0
 def onednn_matmul(x:Tensor, w:Tensor)->Tensor:        # [..., K], [M, K] -> [..., M]
-    "Compute `x @ w.T`, by oneDNN if that is faster; autograd does not record it."
+    "Compute `x @ w.T`, by oneDNN if that is faster; it has no gradient."
     return _onednn(x, w) if _use_onednn(x, w.numel()) else x @ w.T
 
 # %% ../nbs/03a_kernels.ipynb #68c247de
@@ -128,7 +128,7 @@ def fused_linear_cross_entropy(
     weight:Tensor,      # of the head [V, C], of the same type
     targets:Tensor,     # int64 [...]: the tokens that came
     chunk:int=1024,     # tokens whose logits are held at a time
-    share:float=1.,     # factor on the loss: a micro-batch's share of its batch
+    share:float=1.,     # factor on the loss, such as 1/4 for a quarter of a batch
     last:bool=False     # promise to call backward on the result itself; checked on a CPU
 )->Tensor:              # float32 scalar: nats per token; backward works once
     "Compute `cross_entropy(hidden @ weight.T, targets)` without holding all logits."
@@ -176,7 +176,7 @@ def fused_adamw(
     w:Tensor, m:Tensor, v:Tensor,   # weights, mean gradient, mean square: float32, updated in place
     g:Tensor,           # gradient, any floating type
     now:Tensor,         # float32 [4]: learning rate, 1-beta1**t, 1-beta2**t, clipping factor
-    betas:tuple[float,float], eps:float, weight_decay:float,    # as in `AdamW`
+    betas:tuple[float,float], eps:float, weight_decay:float,    # as in AdamW
     copy:Tensor=None    # if given: gets the new weights in its own precision
 ):
     "Do an AdamW update of one tensor on a GPU; all but `now` share its shape and are contiguous."

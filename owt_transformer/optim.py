@@ -35,7 +35,7 @@ def cross_entropy_plain(
 
 # %% ../nbs/03_optim.ipynb #d593825e
 def cross_entropy(logits:Tensor, targets:Tensor)->Tensor:   # [..., V], int64 [...] -> scalar
-    "Compute `cross_entropy_plain` by torch's fused operation."
+    "Compute `cross_entropy_plain` with torch's fused operation."
     _check_targets(logits, targets)
     return F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
 
@@ -68,7 +68,7 @@ def clip_grad_norm_plain(
 
 # %% ../nbs/03_optim.ipynb #51319af9
 def clip_grad_norm(parameters:Iterable[nn.Parameter], max_norm:float)->Tensor:
-    "Do as `clip_grad_norm_plain`, by torch's batched operation without host synchronisation."
+    "Clip like `clip_grad_norm_plain`, with torch's batched operation; no waiting for a GPU."
     return nn.utils.clip_grad_norm_(parameters, max_norm)
 
 # %% ../nbs/03_optim.ipynb #3909aa55
@@ -91,7 +91,7 @@ class AdamW(torch.optim.Optimizer):
         lr:float=1e-3,                          # learning rate
         betas:tuple[float,float]=(.9, .999),    # decay rates of the running means m and v
         eps:float=1e-8,                         # added to the root of v
-        weight_decay:float=.01                  # times `lr`: the share taken off every weight
+        weight_decay:float=.01                  # times lr: the share taken off every weight
     ):
         super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
 
@@ -140,7 +140,7 @@ def make_optimizer(
     weight_decay:float=.1,                  # on matrices alone
     betas:tuple[float,float]=(.9, .95),     # decay rates of the two running means
     eps:float=1e-8,
-    name:str='adamw'                        # a key of `OPTIMIZERS`
+    name:str='adamw'                        # a key of OPTIMIZERS
 )->torch.optim.Optimizer:
     "Make an optimizer with the right groups; raise `InputError` if the table lacks its name."
     if name not in OPTIMIZERS:

@@ -39,7 +39,7 @@ class Loss(nn.Module):
         return fused_linear_cross_entropy(hidden, self.model.head.weight, y, self.chunk, share,
                                           last=True)
 
-# %% ../nbs/04c_step.ipynb #65f8e28b
+# %% ../nbs/04c_step.ipynb #8da740d6
 def build_loss(model:Transformer, setup:Setup)->nn.Module:
     "Make a `Loss`; compile and distribute it if `setup` says so."
     if setup.compile:
@@ -79,7 +79,7 @@ def schedule_table(cfg:Config, device='cpu')->Tensor:   # float32 [max_iters, 3]
 
 # %% ../nbs/04c_step.ipynb #aa6b465e
 def table_row(table:Tensor, step:Tensor)->Tensor:   # [N, ...], int64 [1] on its device -> [...]
-    "Read the row of a step; beyond the end of the table the last one, which a warm-up may need."
+    "Return the row of a step, or the last row if a warm-up goes past the end of the table."
     return table.index_select(0, step.clamp(max=len(table)-1))[0]
 
 # %% ../nbs/04c_step.ipynb #fdb28a40
@@ -106,7 +106,7 @@ def capture_graph(work)->torch.cuda.CUDAGraph:
 # %% ../nbs/04c_step.ipynb #34a52dde
 @contextlib.contextmanager
 def restore_afterwards(tensors):
-    "A context that restores the values of tensors at its end."
+    "Restore the values of tensors at the end of a `with` block."
     # detached: a clone would tie the weights to this stream
     saved = [(t, t.detach().to('cpu', copy=True)) for t in tensors]
     yield
@@ -115,12 +115,12 @@ def restore_afterwards(tensors):
 
 # %% ../nbs/04c_step.ipynb #e52e0182
 def can_fuse_adamw(update)->bool:
-    "Check for a single AdamW of torch without the options that `fused_adamw` lacks."
+    "Check if the update is a single torch AdamW, with no option that `fused_adamw` lacks."
     first, *rest = update.optimizers
     return (not rest and type(first) is torch.optim.AdamW
             and not any(g['amsgrad'] or g['maximize'] for g in first.param_groups))
 
-# %% ../nbs/04c_step.ipynb #6f3ae837
+# %% ../nbs/04c_step.ipynb #443d6716
 class FastStep(PlainStep):
     "A training step that keeps its results on the device; adds the loss to `state.loss_sum`."
     def __init__(self,
@@ -175,7 +175,7 @@ def warm_up(self:FastStep):
 
 @patch
 def state_tensors(self:FastStep)->list[Tensor]:
-    "List the tensors that one step leaves for the next."
+    "List the tensors that one step changes and the next one reads."
     states = self.state.update.optimizers[0].state.values()
     return [self.step, self.state.loss_sum, *itertools.chain(*self.pairs),
             *itertools.chain(*(s.values() for s in states))]
