@@ -17,7 +17,7 @@ from .files import InputError, dump_json
 from .run import Run, load_run
 
 # %% ../nbs/05_analysis.ipynb #1f65a7c3
-def mean_and_std(runs:list[Run], key:str)->tuple[float,float]:    # the deviation of a single run is NaN
+def mean_and_std(runs:list[Run], key:str)->tuple[float,float]:     # of a single run: NaN
     "Mean and sample standard deviation of one value of the summaries, over runs."
     values = np.array([r.summary[key] for r in runs])
     return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.nan

@@ -59,7 +59,7 @@ def loss_heatmap(
 KINDS = ['after a space', 'without a space', 'capitalised', 'number', 'punctuation',
          'white space', 'end of text', 'part of a character']
 
-def token_kind(token:bytes, special:bool=False)->str:       # one of `KINDS`
+def token_kind(token:bytes, special:bool=False)->str:       # one of KINDS
     "Classify a token by its bytes."
     if special: return 'end of text'
     try: text = token.decode('utf-8')
@@ -83,7 +83,7 @@ def token_kinds(tokenizer:Tokenizer)->np.ndarray:
 def loss_by_group(
     nats:np.ndarray, groups:np.ndarray, sizes:np.ndarray,   # of each token: loss, group, bytes
     names:list[str]         # of the groups
-)->list[dict]:              # shares of tokens, bytes and nats; mean loss; groups without tokens left out
+)->list[dict]:              # shares of tokens, bytes and nats, and mean loss; no empty groups
     "Break the loss down by groups of tokens."
     tokens, size, spent = (np.bincount(groups, weights=w, minlength=len(names))
                            for w in (None, sizes, nats))
@@ -92,7 +92,7 @@ def loss_by_group(
             for i, name in enumerate(names) if tokens[i]]
 
 # %% ../nbs/05a_anatomy.ipynb #d691adca
-def costliest_tokens(losses:dict, tokenizer:Tokenizer)->dict:      # 12 by 'total', 12 by mean ('each')
+def costliest_tokens(losses:dict, tokenizer:Tokenizer)->dict:    # 12 by 'total', 12 by mean: 'each'
     "The tokens with the highest total loss, and with the highest mean loss."
     count, nats = np.bincount(losses['id']), np.bincount(losses['id'], weights=losses['nats'])
     mean = np.where(count >= 10, nats/np.maximum(count, 1), -1)
@@ -124,7 +124,7 @@ def loss_by_frequency(losses:dict, train:np.ndarray)->dict:   # also the 'share'
     return curve | dict(share=[m*n/losses['nats'].sum() for m,n in zip(curve['mean'], curve['n'])])
 
 # %% ../nbs/05a_anatomy.ipynb #5c897503
-def loss_by_position(losses:dict, end_id:int)->dict:      # bins as of `loss_by_context`
+def loss_by_position(losses:dict, end_id:int)->dict:      # bins as in loss_by_context
     "Mean nats per token by its position in its document, counted from 1 after each `end_id`."
     ends, n = np.flatnonzero(losses['id'] == end_id), len(losses['id'])
     later = np.arange(ends.min(initial=n) + 1, n)       # the first document may be cut
@@ -139,8 +139,8 @@ def loss_by_document(losses:dict, sizes:np.ndarray, end_id:int)->tuple[np.ndarra
     return tuple(np.bincount(doc, weights=w) for w in (losses['nats'], sizes[losses['id']]))
 
 # %% ../nbs/05a_anatomy.ipynb #2d9152b6
-def bootstrap_bits_per_byte(bits:np.ndarray, size:np.ndarray, draws:int=2000, seed:int=0):  # [draws]
-    "Bits per byte of resampled documents, from the bits and the size in bytes of each document."
+def bootstrap_bits_per_byte(bits:np.ndarray, size:np.ndarray, draws:int=2000, seed:int=0):
+    "Bits per byte of `draws` resamples, from the bits and the size in bytes of each document."
     picked = np.random.default_rng(seed).integers(0, len(bits), (draws, len(bits)))
     return bits[picked].sum(1)/size[picked].sum(1)
 
@@ -172,7 +172,8 @@ def evaluate_documents(
     whole:bool=True             # False: the documents are cut, so their ends do not count
 )->dict:                        # bits and bytes per token, number of tokens, accuracy
     "The loss of a model on any documents."
-    losses, sizes, end = _measure(model, tokenizer, tokenizer.encode(END_OF_TEXT.join([*documents, ''])))
+    ids = tokenizer.encode(END_OF_TEXT.join([*documents, '']))
+    losses, sizes, end = _measure(model, tokenizer, ids)
     losses = {k: v[whole | (losses['id'] != end)] for k, v in losses.items()}
     n_bytes = sizes[losses['id']].sum()
     return dict(bits_per_byte=float(losses['nats'].sum()/math.log(2)/n_bytes),
@@ -221,12 +222,13 @@ def word_bits(model:Transformer, tokenizer:Tokenizer, text:str)->list[tuple[str,
 PASSAGES = {'a story':
     'One day, Mia and her brother Ben went to the lake. They saw a small duck with a hurt wing. '
     '"Oh no!" said Mia. "We must help the duck." Ben ran home to get a soft towel. Mom came and '
-    'put the duck in a box. Soon the duck was well again, and it swam away. Mia and Ben were happy.',
+    'put the duck in a box. Soon the duck was well again, and it swam away. Mia and Ben were '
+    'happy.',
     'a report':
     'The city council voted 7-2 on Tuesday to approve a $48 million plan to rebuild the harbour '
-    'bridge, which engineers closed in March after cracks were found in two of its towers. Work is '
-    'expected to begin next spring, said Helen Marsh, who leads the transport department. Critics '
-    'warned that the cost could double by 2021.'}
+    'bridge, which engineers closed in March after cracks were found in two of its towers. Work '
+    'is expected to begin next spring, said Helen Marsh, who leads the transport department. '
+    'Critics warned that the cost could double by 2021.'}
 
 # %% ../nbs/05a_anatomy.ipynb #9af586ef
 def analyze_losses(

@@ -36,7 +36,7 @@ class KneserNey:
     "Interpolated Kneser-Ney n-gram model over token ids, of `order` tokens (1: frequencies alone)."
     def __init__(self, train:np.ndarray, order:int, vocab_size:int):
         if not 1 <= order < len(train):
-            raise InputError(f'order={order} is outside 1 to {len(train)-1}: change it or give more text')
+            raise InputError(f'order={order} must be 1 to {len(train)-1}: change it or add text')
         self.vocab_size, self.levels = vocab_size, []
         self.keys = [np.zeros(1, np.int64), np.arange(vocab_size)]
         row = train.astype(np.int64)

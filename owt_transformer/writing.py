@@ -22,7 +22,7 @@ from .run import load_model
 # %% ../nbs/05c_writing.ipynb #9387cfaa
 def continue_text(
     model:Transformer, tokenizer:Tokenizer, prompt:str='', max_new_tokens:int=80,
-    **sampling                  # temperature, top_k, top_p and seed, as for `generate`
+    **sampling                  # temperature, top_k, top_p and seed, as for generate
 )->str:                         # the new text, without the prompt
     "Continue the beginning of a document."
     ids, end = tokenizer.encode(END_OF_TEXT + prompt), tokenizer.ids[END_OF_TEXT.encode()]
@@ -43,7 +43,7 @@ def write_samples(
             for p in prompts for t, q in settings]
 
 # %% ../nbs/05c_writing.ipynb #b92a8bde
-def sample_table(columns:dict[str,list[dict]], prompt:str='')->str:     # heading -> `write_samples`
+def sample_table(columns:dict[str,list[dict]], prompt:str='')->str:     # heading -> write_samples
     "A Markdown table of samples for one prompt; all columns have the same prompts and settings."
     clean = lambda s: (re.sub(r'([|*_$\[\]\\])', r'\\\1', re.sub(r'\s+', ' ', s))
                        .replace('<', '&lt;').replace('`', ''))
@@ -86,7 +86,7 @@ def copied_ngrams(texts:list[str], train:list[str], n:int)->float:
 def truncate_to_lengths(documents:list[str], samples:list[str])->list[str]:
     "Cut documents to the numbers of words of the samples; a shorter document stays whole."
     if len(documents) < len(samples):
-        raise InputError(f'{len(documents)} documents for {len(samples)} samples: give more documents')
+        raise InputError(f'only {len(documents)} documents for {len(samples)} samples: give more')
     first = lambda text, n: ''.join(re.findall(r'\s*\S+', text)[:n])
     return [first(d, len(s.split())) for d, s in zip(documents, samples)]
 
@@ -124,7 +124,7 @@ def _arguments(argv):
     p = argparse.ArgumentParser(prog='python -m owt_transformer.writing',
                                 description='Let a trained model write, or evaluate a text.')
     p.add_argument('run', metavar='RUN', help='folder of a run, or a best_model.pt')
-    for name, default, kind, note in (
+    for name, value, kind, note in (
         ('prompt', '', str, 'beginning of each text; empty: the model begins'),
         ('number', 1, int, 'how many texts to write'),
         ('length', 200, int, 'maximum number of new tokens in each'),
@@ -134,16 +134,16 @@ def _arguments(argv):
         ('seed', 0, int, 'seed of the first text; each further text adds 1'),
         ('device', 'auto', str, 'auto, cpu, cuda, cuda:1, mps'),
         ('read', '', str, 'evaluate this text file, with <|endoftext|> between documents')):
-        p.add_argument(f'--{name}', default=default, type=kind, help=f'{note} (default: {default!r})')
+        p.add_argument(f'--{name}', default=value, type=kind, help=f'{note} (default: {value!r})')
     return p.parse_args(argv)
 
 # %% ../nbs/05c_writing.ipynb #91590b22
 def _write(model, tokenizer, args):
     "Print each text as soon as it is ready, with a line between two."
-    sampling = dict(temperature=args.temperature, top_k=args.top_k, top_p=args.top_p)
+    params = dict(temperature=args.temperature, top_k=args.top_k, top_p=args.top_p)
     for i in range(args.number):
         if i: print('---')
-        text = continue_text(model, tokenizer, args.prompt, args.length, seed=args.seed+i, **sampling)
+        text = continue_text(model, tokenizer, args.prompt, args.length, seed=args.seed+i, **params)
         print(args.prompt + text, flush=True)
 
 # %% ../nbs/05c_writing.ipynb #ae496ad6
