@@ -40,8 +40,8 @@ class _HTMLOutput(widgets.Output):
 
 # %% ../nbs/05e_dashboards.ipynb #a17a8444
 def _error_html(message:str)->str:
-    return ('<pre style="white-space:pre-wrap;border-left:4px solid #D55E00;padding:.4em .8em">'
-            f'error: {escape(message)}</pre>')
+    return ('<pre style="white-space:pre-wrap;word-break:normal;padding:.4em .8em;'
+            f'border-left:4px solid #D55E00">error: {escape(message)}</pre>')
 
 # %% ../nbs/05e_dashboards.ipynb #195bf0ef
 class Dashboard(widgets.VBox):
@@ -50,7 +50,7 @@ class Dashboard(widgets.VBox):
         self.controls, self.draw, self.view = controls, draw, _HTMLOutput()
         for name, c in controls.items():
             c.description = c.description or name.replace('_', ' ')
-            c.style = {'description_width': 'initial'}
+            c.style, c.layout.max_width = {'description_width': 'initial'}, '95%'
             c.observe(self.redraw, 'value')
         layout = {'flex_flow': 'row wrap', 'grid_gap': '4px 24px'}
         super().__init__([widgets.HBox([*controls.values()], layout=layout), self.view])
@@ -223,7 +223,7 @@ def _visible(token:bytes)->str:
 def _tooltip(w:dict)->str:
     "A token of `continue_prompt` with its probability and the alternatives."
     percent = lambda token, p: f'{_visible(token)} {p:.1%}'
-    return f'{percent(w["token"], w["p"])}; else: {", ".join(percent(*o) for o in w["others"])}'
+    return f'{percent(w["token"], w["p"])}; else: {" | ".join(percent(*o) for o in w["others"])}'
 
 # %% ../nbs/05e_dashboards.ipynb #1949560d
 def _written_html(written:list[dict])->str:
@@ -237,9 +237,9 @@ def _written_html(written:list[dict])->str:
 # %% ../nbs/05e_dashboards.ipynb #5081c207
 def writing_html(models:dict, prompt:str='Once upon a time', length:int=60, **sampling)->str:
     "Texts of models (name -> model, tokenizer) side by side, tokens shaded by probability."
-    shade = lambda p: f'<span style="background:{loss_shade(-math.log(p))}"> {100*p:g}% </span>'
-    scale = ' '.join(map(shade, (1, .3, .1, .03, .01, .0025)))
-    boxes = ''
+    shade = lambda p: (f'<span style="padding:3px;background:{loss_shade(-math.log(p))}">'
+                       f'{100*p:g}%</span>')
+    scale, boxes = ' '.join(map(shade, (1, .3, .1, .03, .01, .0025))), ''
     for name, model in models.items():
         written = continue_prompt(*model, prompt, length, **sampling)
         loss = f'{np.mean([w["nats"] for w in written]):.2f} nats per token' if written else ''
@@ -259,7 +259,7 @@ def playground(models:dict)->Dashboard:
         length=widgets.IntSlider(60, min=1, max=300, description='tokens', **late),
         temperature=widgets.FloatSlider(.8, min=0., max=2., step=.05, **late),
         top_k=widgets.IntSlider(0, min=0, max=100, description='top-k (0: off)', **late),
-        top_p=widgets.FloatSlider(1., min=.01, max=1., step=.01, **late),
+        top_p=widgets.FloatSlider(1., min=.01, max=1., step=.01, description='top-p', **late),
         seed=widgets.BoundedIntText(0, min=0, max=10**6)
     ), partial(writing_html, models))
 
