@@ -18,7 +18,7 @@ from .run import Run, load_run
 
 # %% ../nbs/05_analysis.ipynb #1f65a7c3
 def mean_and_std(runs:list[Run], key:str)->tuple[float,float]:     # of a single run: NaN
-    "Mean and sample standard deviation of one value of the summaries, over runs."
+    "Compute mean and sample standard deviation of one value of the summaries, over runs."
     values = np.array([r.summary[key] for r in runs])
     return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
@@ -27,7 +27,7 @@ AXES = {'steps': 'steps', 'tokens': 'tokens', 'seconds': 'seconds of training',
         'flops': 'floating-point operations'}
 
 def progress_axis(run:Run, x:str)->np.ndarray:       # one value for each row of its metrics
-    "How far a run had come at each row, in the unit `x`, a key of `AXES`."
+    "Return how far a run had come at each row, in the unit `x`, a key of `AXES`."
     if x == 'flops': return run.metrics['tokens']*run.summary['flops_per_token']
     if x not in AXES: raise InputError(f'there is no axis {x!r}: choose from {", ".join(AXES)}')
     return run.metrics['step' if x == 'steps' else x]
@@ -62,7 +62,7 @@ def shapley_gap(
 
 # %% ../nbs/05_analysis.ipynb #075bebb0
 def gap_share(hard:float, between:float, easy:float)->float:    # 0: as easy; 1: as hard; arrays too
-    "Share of a gap in bits per byte that lies between a third text and the easier one."
+    "Compute the share of a gap in bits per byte between a third text and the easier one."
     return (between - easy)/(hard - easy)
 
 # %% ../nbs/05_analysis.ipynb #3c559809
@@ -76,7 +76,7 @@ class PowerLaw:
 
 # %% ../nbs/05_analysis.ipynb #05fa06cf
 def _fit_lines(x, y):
-    "Least-squares lines through (x, y), one for each row of `x`: asymptotes and scales."
+    "Fit a least-squares line through (x, y) for each row of `x`: asymptotes and scales."
     dx, dy = x - x.mean(1, keepdims=True), y - y.mean()
     scale = (dx*dy).sum(1)/(dx*dx).sum(1)
     asymptote = y.mean() - scale*x.mean(1)

@@ -63,7 +63,7 @@ class Dashboard(widgets.VBox):
 
 # %% ../nbs/05e_dashboards.ipynb #faef4bb7
 def _line_chart(curves:dict, *labels, log_x:bool=False, log_y:bool=False)->str:
-    "A line chart of the points that can be drawn; `curves` are name -> (x, y, color, dash)."
+    "Chart the points that can be drawn; `curves` are name -> (x, y, color, dash)."
     series = []
     for name, (x, y, color, dash) in curves.items():
         keep = np.isfinite(x + y) & (x > (0 if log_x else -1)) & (y > (0 if log_y else -math.inf))
@@ -75,7 +75,7 @@ def _line_chart(curves:dict, *labels, log_x:bool=False, log_y:bool=False)->str:
 
 # %% ../nbs/05e_dashboards.ipynb #5bf44c8a
 def progress_html(cfg:Config, rows:list[dict], status:str)->str:
-    "The status of a run and the newest value of each metric, as HTML."
+    "Show the status of a run and the newest value of each metric, as HTML."
     head = f'<p role="status"><b>{escape(cfg.name)}</b>: {escape(status)}</p>'
     if not rows: return head
     row = {k: v for r in rows for k, v in r.items()}        # the newest value of each column
@@ -89,7 +89,7 @@ def progress_html(cfg:Config, rows:list[dict], status:str)->str:
 
 # %% ../nbs/05e_dashboards.ipynb #a5108d21
 def losses_html(cfg:Config, rows:list[dict], sample:str='')->str:
-    "The loss curves of a run so far and a sample of its model, as HTML."
+    "Show the loss curves of a run so far and a sample of its model, as HTML."
     if not rows: return ''
     steps, loss, valid = (np.array([r.get(c, math.nan) for r in rows], dtype=float)
                           for c in ('step', 'train_loss', 'valid_loss'))
@@ -137,20 +137,20 @@ class TrainingThread(widgets.VBox):
             self.job = prepare_training(self.cfg, self.folder, self.report)
             if not self.stop: self.report('training')
             self.summary = train(self.job, resume, [self], self.stop, self.report)
-            self.report('finished' if self.summary else 'stopped and saved, ready to resume')
+            self.report('finished' if self.summary else 'stopped and saved; resume=True continues')
         except InputError as e: self.report('failed', _error_html(str(e)))
         except Exception: self.report('failed', _error_html(traceback.format_exc()))
         finally: self.button.disabled = True
 
 # %% ../nbs/05e_dashboards.ipynb #9e96f62e
 def smooth(values:np.ndarray, weight:float)->np.ndarray:
-    "Exponential moving average with bias correction; `weight` from 0 (none) to below 1."
+    "Take the exponential moving average with bias correction; `weight` from 0 to below 1."
     sums = accumulate((1-weight)*values, lambda total, v: weight*total + v)
     return np.array([*sums])/(1 - weight**np.arange(1, len(values)+1))
 
 # %% ../nbs/05e_dashboards.ipynb #c63b2cfb
 def _by_name(runs:list[Run])->dict[str,Run]:
-    "Runs by name; by folder if several runs have the same name."
+    "Key runs by name, or by folder if several runs have the same name."
     names = [r.name for r in runs]
     return {r.name if names.count(r.name) == 1 else str(r.folder): r for r in runs}
 
@@ -165,19 +165,19 @@ def compare_runs_html(
     x:str='steps', y:str='valid_bits_per_byte',     # a key of AXES; a column of the metrics
     smoothing:float=0., log_x:bool=False, log_y:bool=False      # smoothing: weight for smooth
 )->str:                                             # HTML
-    "Curves of recorded runs."
+    "Draw curves of recorded runs, as HTML."
     dashes, curves = ['', '7 3', '2 3', '9 3 2 3', '4 2'], {}
     if names is None: names = [*runs]
     if not names: return '<p>Choose at least one run.</p>'
-    lacking = [name for name in names if y not in runs[name].metrics]
-    for name, run in ((n, runs[n]) for n in names if n not in lacking):
+    rest = [name for name in names if y not in runs[name].metrics]
+    for name, run in ((n, runs[n]) for n in names if n not in rest):
         color, values, keep = corpus_color(run.corpus), run.metrics[y], np.isfinite(run.metrics[y])
         dash = dashes[sum(c[2] == color for c in curves.values()) % len(dashes)]
         curves[name] = progress_axis(run, x)[keep], smooth(values[keep], smoothing), color, dash
     label = MEASURES.get(y, y)
     title = f'{label.split(" (")[0].capitalize()} of recorded runs'
     if smoothing: label += f', smoothed by {smoothing:g}'
-    note = f'<p>Not recorded ({escape(y)}) by: {escape(", ".join(lacking))}.</p>' if lacking else ''
+    note = f'<p>These runs have no {escape(y)}: {escape(", ".join(rest))}.</p>' if rest else ''
     return _line_chart(curves, title, AXES[x], label, log_x=log_x, log_y=log_y) + note
 
 # %% ../nbs/05e_dashboards.ipynb #853a3b9c
@@ -213,7 +213,7 @@ def continue_prompt(
 
 # %% ../nbs/05e_dashboards.ipynb #f9c599a5
 def _visible(token:bytes)->str:
-    "A token as HTML: marks for white space, code points for unprintables, hex for invalid UTF-8."
+    "Make a token visible: marks for white space, code points, and hex for invalid UTF-8."
     try: text = token.decode('utf-8')
     except UnicodeDecodeError: return token.hex(' ').upper()
     text = text.translate(str.maketrans(' \n\t\r', '·↵⇥␍'))
@@ -221,13 +221,13 @@ def _visible(token:bytes)->str:
 
 # %% ../nbs/05e_dashboards.ipynb #3926a6e1
 def _tooltip(w:dict)->str:
-    "A token of `continue_prompt` with its probability and the alternatives."
+    "Describe a token of `continue_prompt`: its probability and the alternatives."
     percent = lambda token, p: f'{_visible(token)} {p:.1%}'
     return f'{percent(w["token"], w["p"])}; else: {" | ".join(percent(*o) for o in w["others"])}'
 
 # %% ../nbs/05e_dashboards.ipynb #1949560d
 def _written_html(written:list[dict])->str:
-    "The result of `continue_prompt` as a shaded text and as a list."
+    "Show the result of `continue_prompt` as a shaded text and as a list."
     tips = [*map(_tooltip, written)]
     text = loss_heatmap([w['token'] for w in written], [w['nats'] for w in written], titles=tips)
     items = ''.join(f'<li>{tip}</li>' for tip in tips)
@@ -236,7 +236,7 @@ def _written_html(written:list[dict])->str:
 
 # %% ../nbs/05e_dashboards.ipynb #5081c207
 def writing_html(models:dict, prompt:str='Once upon a time', length:int=60, **sampling)->str:
-    "Texts of models (name -> model, tokenizer) side by side, tokens shaded by probability."
+    "Show texts of models (name -> model, tokenizer) side by side, shaded by probability."
     shade = lambda p: (f'<span style="padding:3px;background:{loss_shade(-math.log(p))}">'
                        f'{100*p:g}%</span>')
     scale, boxes = ' '.join(map(shade, (1, .3, .1, .03, .01, .0025))), ''
@@ -273,7 +273,7 @@ def _box(i, token, odd):
 
 # %% ../nbs/05e_dashboards.ipynb #c2cf34de
 def tokens_html(tokenizers:dict[str,Tokenizer], text:str)->str:
-    "A text as each vocabulary splits it, as HTML."
+    "Show how each vocabulary splits a text, as HTML."
     out, size = '', len(to_bytes(text))
     for name, tokenizer in tokenizers.items():
         ids = tokenizer.encode(text)

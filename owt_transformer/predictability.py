@@ -21,13 +21,13 @@ from .tokenizer import Tokenizer, split_words, to_bytes
 
 # %% ../nbs/05b_predictability.ipynb #be780a83
 def _discount(counts):
-    "The discount of Ney, Essen and Kneser 1994, from the n-grams that occur once and twice."
+    "Estimate the discount (Ney, Essen and Kneser 1994) from n-grams that occur once and twice."
     once, twice = (counts == 1).sum(), (counts == 2).sum()
     return once/(once + 2*twice) if once else .5
 
 # %% ../nbs/05b_predictability.ipynb #3489fad6
 def _find(keys, wanted):
-    "The row of each wanted key, -1 if it is missing."
+    "Find the row of each wanted key; -1 if it is missing."
     row = np.searchsorted(keys, wanted).clip(max=len(keys)-1)
     return np.where(keys[row] == wanted, row, -1)
 
@@ -55,7 +55,7 @@ class KneserNey:
         self.levels.append((counts, total, types, _discount(counts)))
 
     def probabilities(self, tokens:np.ndarray)->np.ndarray:
-        "The probability of each token, given those before it in `tokens`."
+        "Compute the probability of each token, given those before it in `tokens`."
         tokens = tokens.astype(np.int64)
         p, context = np.full(len(tokens), 1/self.vocab_size), np.zeros(len(tokens), np.int64)
         for keys, (counts, total, types, D) in zip(self.keys[1:], self.levels):
@@ -67,66 +67,66 @@ class KneserNey:
 
 # %% ../nbs/05b_predictability.ipynb #1b474d6d
 def predicted_bits_per_byte(p:np.ndarray, tokens:np.ndarray, sizes:np.ndarray)->float:
-    "Bits per byte of tokens with predicted probabilities `p`; `sizes` are bytes by token id."
+    "Convert the predicted probabilities of tokens to bits per byte; `sizes` are bytes by id."
     return float(-np.log2(p).sum()/sizes[tokens].sum())
 
 # %% ../nbs/05b_predictability.ipynb #3c8669bc
 def lzma_bits(data:bytes, seen:bytes=b'')->float:     # bits per byte
-    "What `data` adds to the compressed size of `seen` (LZMA, strongest setting)."
+    "Measure what `data` adds to the compressed size of `seen` (LZMA, strongest setting)."
     size = lambda text: len(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME))
     return 8*(size(seen+data) - (size(seen) if seen else 0))/len(data)
 
 # %% ../nbs/05b_predictability.ipynb #d297c710
 def read_words(path:str|Path)->list[str]:
-    "The words of a corpus file in order, in lower case."
+    "Read the words of a corpus file in order, in lower case."
     return [w.strip().lower() for document in iter_documents(path)
             for w in split_words(document) if w.strip().isalpha()]
 
 # %% ../nbs/05b_predictability.ipynb #8eada21f
 def vocabulary_coverage(counts:Counter, n:int)->float:
-    "Share of a text that its `n` most frequent words make up."
+    "Compute the share of a text that its `n` most frequent words make up."
     return sum(c for _,c in counts.most_common(n))/counts.total()
 
 # %% ../nbs/05b_predictability.ipynb #06203b4b
 def unseen_ngrams(train:list[str], valid:list[str], n:int)->float:
-    "Share of the word n-grams of a text that do not occur in the training text."
+    "Compute the share of word n-grams of a text that do not occur in the training text."
     ngrams = lambda words: zip(*(words[i:] for i in range(n)))
     seen = set(ngrams(train))
     return float(np.mean([g not in seen for g in ngrams(valid)]))
 
 # %% ../nbs/05b_predictability.ipynb #5225848e
 def _spaced(n):
-    "Integers from 1 to n, about two for each doubling."
+    "List integers from 1 to n, about two for each doubling."
     return np.unique(np.r_[np.geomspace(1, n, max(2, int(np.log2(n)*2))).round().astype(int), n])
 
 # %% ../nbs/05b_predictability.ipynb #facb05cd
 def zipf_curve(counts:Counter)->dict:
-    "Frequency per million words of the words at some ranks, evenly spaced in logarithm."
+    "Sample word frequencies, per million, at ranks evenly spaced in logarithm."
     ranks, found = _spaced(len(counts)), sorted(counts.values(), reverse=True)
     return dict(rank=ranks.tolist(), per_million=[found[r-1]*1e6/counts.total() for r in ranks])
 
 # %% ../nbs/05b_predictability.ipynb #b10fee9f
 def heaps_curve(words:list[str])->dict:
-    "Number of different words among the first n, for some n evenly spaced in logarithm."
+    "Count the different words among the first n, for some n evenly spaced in logarithm."
     first = sorted({w: i for i, w in reversed([*enumerate(words)])}.values())   # first occurrences
     at = _spaced(len(words))
     return dict(words=at.tolist(), distinct=np.searchsorted(first, at).tolist())
 
 # %% ../nbs/05b_predictability.ipynb #700d25a7
 def heaps_exponent(curve:dict)->float:
-    "Slope of Heaps' curve over its last factor of ten, in logarithms."
+    "Fit the slope of Heaps' curve over its last factor of ten, in logarithms."
     n, d = (np.log(np.array(curve[k])) for k in ('words', 'distinct'))
     late = n > n[-1] - math.log(10)
     return float(np.polyfit(n[late], d[late], 1)[0]) if late.sum() > 1 else math.nan
 
 # %% ../nbs/05b_predictability.ipynb #38357d6d
 def _entropy(x):
-    "Entropy in bits of the values in `x`."
+    "Compute the entropy of the values in `x`, in bits."
     n = np.unique(x, return_counts=True)[1]
     return float(-(n/n.sum()*np.log2(n/n.sum())).sum())
 
 def empirical_entropy(ids:np.ndarray, context:int)->float:
-    "Entropy in bits of the next word given `context` words, from the counts of a text."
+    "Estimate the bits of the next word given `context` words, from the counts of a text."
     row = np.zeros(len(ids)+1, np.int64)
     for k in range(context+1):
         before = row[:-1]                       # the context of each word
@@ -135,7 +135,7 @@ def empirical_entropy(ids:np.ndarray, context:int)->float:
 
 # %% ../nbs/05b_predictability.ipynb #75a18ae0
 def conditional_entropies(train:list[str], valid:list[str], longest:int=4)->dict:
-    "Bits of the next word given 0 to `longest` words: 'counted' is too low, 'predicted' too high."
+    "Bracket the bits of the next word given 0 to `longest` words: 'counted' < true < 'predicted'."
     ids = {w: i for i, w in enumerate(dict.fromkeys(train + valid))}
     a, b = (np.array([ids[w] for w in words]) for words in (train, valid))
     loss = lambda k: float(-np.log2(KneserNey(a, k+1, len(ids)).probabilities(b)).mean())
@@ -145,13 +145,13 @@ def conditional_entropies(train:list[str], valid:list[str], longest:int=4)->dict
 
 # %% ../nbs/05b_predictability.ipynb #3ac26d0f
 def word_tokens(tokenizer:Tokenizer)->list[str]:   # in the order in which they were learnt
-    "The tokens of a space and at least two letters."
+    "List the tokens of a space and at least two letters."
     texts = (tokenizer.vocab[i].decode('utf-8', errors='ignore') for i in sorted(tokenizer.vocab))
     return [t for t in texts if t[:1] == ' ' and len(t) > 2 and t[1:].isalpha()]
 
 # %% ../nbs/05b_predictability.ipynb #b02fe250
 def compare_vocabularies(tokenizers:dict[str,Tokenizer], n:int=12)->dict:
-    "The number of shared tokens, and `n` of the longest and of the 'own' words of each vocabulary."
+    "Count the shared tokens, and list `n` of the longest and of the 'own' words of each."
     a, b = ({*t.vocab.values()} for t in tokenizers.values())
     def describe(tokenizer, other):
         own = {tokenizer.vocab[i] for i in sorted(tokenizer.vocab)[:min(len(a), len(b))]} - other
@@ -163,7 +163,7 @@ def compare_vocabularies(tokenizers:dict[str,Tokenizer], n:int=12)->dict:
 
 # %% ../nbs/05b_predictability.ipynb #a4f27d71
 def _word_figures(train, valid):
-    "Every measurement on words."
+    "Make every measurement on words."
     counts, heaps = Counter(train), heaps_curve(train)
     return dict(words=len(train), distinct_words=len(counts),
                 coverage={str(n): vocabulary_coverage(counts, n) for n in (100, 1000, 10_000)},
@@ -176,7 +176,7 @@ def measure_predictability(
     data:PreparedData, train_text:str|Path, valid_text:str|Path,    # tokens, and their text files
     words:int=600_000           # training words to look at; of the validation text, a tenth
 )->dict:
-    "How predictable a corpus is without a neural network, in plain values."
+    "Measure how predictable a corpus is without a neural network, in plain values."
     old, new = ([to_bytes(d) for d in iter_documents(path)] for path in (train_text, valid_text))
     V, meta, lengths = len(data.tokenizer), data.meta, [*map(len, old)]
     bits = lambda p: predicted_bits_per_byte(p, data.valid, token_bytes(data.tokenizer).numpy())

@@ -44,7 +44,7 @@ def write_samples(
 
 # %% ../nbs/05c_writing.ipynb #b92a8bde
 def sample_table(columns:dict[str,list[dict]], prompt:str='')->str:     # heading -> write_samples
-    "A Markdown table of samples for one prompt; all columns have the same prompts and settings."
+    "Format the samples of one prompt as a Markdown table; columns share prompts and settings."
     clean = lambda s: (re.sub(r'([|*_$\[\]\\])', r'\\\1', re.sub(r'\s+', ' ', s))
                        .replace('<', '&lt;').replace('`', ''))
     rows = [['temperature', 'top-p', *columns], ['--:', '--:', *['---']*len(columns)]]
@@ -64,19 +64,19 @@ def _share(hits, total): return hits/total if total else float('nan')
 
 # %% ../nbs/05c_writing.ipynb #3c75c9aa
 def distinct_ngrams(texts:list[str], n:int)->float:
-    "Different word n-grams as a share of all; it falls as the amount of text grows."
+    "Compute the share of different word n-grams; it falls as the amount of text grows."
     grams = [g for t in texts for g in _ngrams(t, n)]
     return _share(len(set(grams)), len(grams))
 
 # %% ../nbs/05c_writing.ipynb #c8d920ea
 def repeated_ngrams(texts:list[str], n:int)->float:
-    "Share of word n-grams that already occurred earlier in the same text."
+    "Compute the share of word n-grams that already occurred earlier in the same text."
     grams = [_ngrams(t, n) for t in texts]
     return _share(sum(len(g) - len(set(g)) for g in grams), sum(map(len, grams)))
 
 # %% ../nbs/05c_writing.ipynb #053f15da
 def copied_ngrams(texts:list[str], train:list[str], n:int)->float:
-    "Share of word n-grams that occur in the documents of the training text."
+    "Compute the share of word n-grams that occur in the training documents."
     grams = [g for t in texts for g in _ngrams(t, n)]
     wanted = set(grams)
     seen = {g for d in train for g in _ngrams(d, n) if g in wanted}
@@ -92,7 +92,7 @@ def truncate_to_lengths(documents:list[str], samples:list[str])->list[str]:
 
 # %% ../nbs/05c_writing.ipynb #99bc1c6f
 def _measures(texts, train, readers):
-    "All measures of a set of texts."
+    "Make all measures of a set of texts."
     return dict(
         words=sum(len(t.split()) for t in texts), repetition=repeated_ngrams(texts, 4),
         distinct={str(k): distinct_ngrams(texts, k) for k in (1, 2, 3)},
@@ -108,7 +108,7 @@ def measure_writing(
     n:int=64, max_new_tokens:int=120,       # texts for each setting, and their length
     settings:list[tuple]=SETTINGS           # temperature 0 gives the same text n times: left out
 )->dict:
-    "All measurements of this notebook, in plain values."
+    "Make all measurements of this notebook, in plain values."
     def measure(**setting):
         texts = [continue_text(model, tokenizer, '', max_new_tokens, seed=s, **setting)
                  for s in range(n)]
@@ -157,7 +157,7 @@ def _read(model, tokenizer, path):
 
 # %% ../nbs/05c_writing.ipynb #1160fdab
 def main(argv:list[str]|None=None)->int:    # exit code: 0 done, 2 wrong input, 130 Ctrl-C
-    "The command line: let a trained model write, or evaluate a text."
+    "Run the command line: let a trained model write, or evaluate a text."
     args = _arguments(argv)
     def work():
         path = Path(args.run)
