@@ -14,7 +14,7 @@ from html import escape
 from textwrap import fill
 import numpy as np
 
-# %% ../nbs/05d_charts.ipynb #fd1b34d4
+# %% ../nbs/05d_charts.ipynb #e2aa98d3
 from IPython import display, get_ipython
 from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import to_hex
@@ -110,7 +110,7 @@ def _paint(kind:str, rgba)->str:
     if rgba is None or not rgba[3]: return f' {kind}="none"'
     return f' {kind}="{_mix(rgba)}"' + (f' {kind}-opacity="{rgba[3]:.2g}"' if rgba[3] < 1 else '')
 
-# %% ../nbs/05d_charts.ipynb #91fd902a
+# %% ../nbs/05d_charts.ipynb #5766dec9
 class SVGRenderer(RendererBase):
     "Writes what Matplotlib draws as short SVG."
     def __init__(self, width:float, height:float):
@@ -148,7 +148,7 @@ class SVGRenderer(RendererBase):
         style = f'{_paint("fill", gc.get_rgb())} text-anchor="{anchor}"'
         self.add('g', style, f'<text x="{_px(x)}" y="{_px(y)}">{escape(s, quote=False)}</text>')
 
-# %% ../nbs/05d_charts.ipynb #6c7b00d0
+# %% ../nbs/05d_charts.ipynb #a42b422f
 def draw_svg(fig:Figure, extra:str='')->str:
     "A Matplotlib figure as SVG, with `extra` attributes."
     renderer, (width, height) = SVGRenderer(*fig.bbox.size), map(_px, fig.bbox.size)
@@ -187,7 +187,7 @@ class Chart:
         self.draw(ax, width)
         return fig
 
-# %% ../nbs/05d_charts.ipynb #578f8c44
+# %% ../nbs/05d_charts.ipynb #c170f132
 def label_ends(ax, width:float, names:list[str], x:list[float], y:list[float]):
     "Write names and last values on the right of axes, and join them to the points x, y."
     texts = [wrap(f'{name} {v}', .33*width) for name, v in zip(names, format_labels(y))]
@@ -226,10 +226,10 @@ class LineChart(Chart):
             if low <= 0: raise InputError(f'{low} is not above zero: drop it or use a linear axis')
 
     def draw_series(self, ax, i:int, s:Series):
-        every, dashes = math.ceil(30*len(s.x)/ax.figure.bbox.width), s.dash.split()
+        step, dashes = math.ceil(30*len(s.x)/ax.figure.bbox.width), s.dash.split()
         ax.plot(s.x, s.y, color=s.color, lw=2, dashes=[float(v)/2 for v in dashes], label=s.name,
-                marker='8s^Dv*'[i % 6], ms=7, mew=0, markevery=slice(None, None, -every), gid=str(i))
-        if s.low and every > 1: ax.fill_between(s.x, s.low, s.high, fc=(s.color, .16), gid=str(i))
+                marker='8s^Dv*'[i % 6], ms=7, mew=0, markevery=slice(None, None, -step), gid=str(i))
+        if s.low and step > 1: ax.fill_between(s.x, s.low, s.high, fc=(s.color, .16), gid=str(i))
         elif s.low: ax.vlines(s.x, s.low, s.high, s.color, lw=1.5, gid=str(i))
 
     def draw(self, ax, width:float):
@@ -405,7 +405,7 @@ aria-label="{escape(repr(chart))}">
 aria-label="Data: {title}">{table(chart)}</div></details>
 <small>{source}</small></figure><script>window.owtCharts?.()</script></div>"""
 
-# %% ../nbs/05d_charts.ipynb #ff759469
+# %% ../nbs/05d_charts.ipynb #57e7f71d
 def load_assets():
     "Show style sheet and script, and let the charts of this notebook leave them out from now on."
     as_html = get_ipython().display_formatter.formatters['text/html']
