@@ -14,7 +14,7 @@ from html import escape
 from textwrap import fill
 import numpy as np
 
-# %% ../nbs/05d_charts.ipynb #e2aa98d3
+# %% ../nbs/05d_charts.ipynb #af9914fc
 from IPython import display, get_ipython
 from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import to_hex
@@ -110,7 +110,7 @@ def _paint(kind:str, rgba)->str:
     if rgba is None or not rgba[3]: return f' {kind}="none"'
     return f' {kind}="{_mix(rgba)}"' + (f' {kind}-opacity="{rgba[3]:.2g}"' if rgba[3] < 1 else '')
 
-# %% ../nbs/05d_charts.ipynb #5766dec9
+# %% ../nbs/05d_charts.ipynb #d4110608
 class SVGRenderer(RendererBase):
     "Writes what Matplotlib draws as short SVG."
     def __init__(self, width:float, height:float):
@@ -148,7 +148,7 @@ class SVGRenderer(RendererBase):
         style = f'{_paint("fill", gc.get_rgb())} text-anchor="{anchor}"'
         self.add('g', style, f'<text x="{_px(x)}" y="{_px(y)}">{escape(s, quote=False)}</text>')
 
-# %% ../nbs/05d_charts.ipynb #a42b422f
+# %% ../nbs/05d_charts.ipynb #be58c677
 def draw_svg(fig:Figure, extra:str='')->str:
     "A Matplotlib figure as SVG, with `extra` attributes."
     renderer, (width, height) = SVGRenderer(*fig.bbox.size), map(_px, fig.bbox.size)
@@ -187,7 +187,7 @@ class Chart:
         self.draw(ax, width)
         return fig
 
-# %% ../nbs/05d_charts.ipynb #c170f132
+# %% ../nbs/05d_charts.ipynb #530e88dc
 def label_ends(ax, width:float, names:list[str], x:list[float], y:list[float]):
     "Write names and last values on the right of axes, and join them to the points x, y."
     texts = [wrap(f'{name} {v}', .33*width) for name, v in zip(names, format_labels(y))]
@@ -315,7 +315,7 @@ button[aria-pressed=false]{text-decoration:line-through} i{font-style:normal;mar
   font-size:.8rem;white-space:pre-line;pointer-events:none} .said:empty{opacity:0}
 details{font-size:.85rem;margin-top:.3rem} summary{cursor:pointer;width:fit-content;min-height:24px}
 .box{overflow:auto;max-height:20rem;font-variant-numeric:tabular-nums} caption{caption-side:top}
-table{border-collapse:collapse;margin:0;width:auto;font-size:.8rem} th,td{border:0;background:none;
+table{border-collapse:collapse;margin:0;width:auto} th,td{border:0;background:none;font-size:.8rem;
   text-align:right;padding:.1rem 1.2rem .1rem 0;white-space:nowrap}
 caption,.text th:first-child{text-align:left}}"""
 
@@ -405,7 +405,7 @@ aria-label="{escape(repr(chart))}">
 aria-label="Data: {title}">{table(chart)}</div></details>
 <small>{source}</small></figure><script>window.owtCharts?.()</script></div>"""
 
-# %% ../nbs/05d_charts.ipynb #57e7f71d
+# %% ../nbs/05d_charts.ipynb #09c93f68
 def load_assets():
     "Show style sheet and script, and let the charts of this notebook leave them out from now on."
     as_html = get_ipython().display_formatter.formatters['text/html']
