@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SIZE', 'LINE', 'FONT', 'INK', 'PALE', 'FAINT', 'STYLE', 'SCRIPT', 'ASSETS', 'format_si', 'format_number',
            'format_labels', 'tick_locator', 'push_apart', 'wrap', 'Series', 'SVGRenderer', 'draw_svg', 'Chart',
-           'LineChart', 'BarChart', 'table', 'chart_html', 'load_assets', 'static_figure']
+           'label_ends', 'LineChart', 'BarChart', 'table', 'chart_html', 'load_assets', 'static_figure']
 
 # %% ../nbs/05d_charts.ipynb #22398235
 import math, re
@@ -14,7 +14,7 @@ from html import escape
 from textwrap import fill
 import numpy as np
 
-# %% ../nbs/05d_charts.ipynb #f6f677c4
+# %% ../nbs/05d_charts.ipynb #af9914fc
 from IPython import display, get_ipython
 from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import to_hex
@@ -110,7 +110,7 @@ def _paint(kind:str, rgba)->str:
     if rgba is None or not rgba[3]: return f' {kind}="none"'
     return f' {kind}="{_mix(rgba)}"' + (f' {kind}-opacity="{rgba[3]:.2g}"' if rgba[3] < 1 else '')
 
-# %% ../nbs/05d_charts.ipynb #09e874a9
+# %% ../nbs/05d_charts.ipynb #d4110608
 class SVGRenderer(RendererBase):
     "Writes what Matplotlib draws as short SVG."
     def __init__(self, width:float, height:float):
@@ -148,7 +148,7 @@ class SVGRenderer(RendererBase):
         style = f'{_paint("fill", gc.get_rgb())} text-anchor="{anchor}"'
         self.add('g', style, f'<text x="{_px(x)}" y="{_px(y)}">{escape(s, quote=False)}</text>')
 
-# %% ../nbs/05d_charts.ipynb #40c9f0b2
+# %% ../nbs/05d_charts.ipynb #be58c677
 def draw_svg(fig:Figure, extra:str='')->str:
     "A Matplotlib figure as SVG, with `extra` attributes."
     renderer, (width, height) = SVGRenderer(*fig.bbox.size), map(_px, fig.bbox.size)
@@ -187,6 +187,22 @@ class Chart:
         self.draw(ax, width)
         return fig
 
+# %% ../nbs/05d_charts.ipynb #530e88dc
+def label_ends(ax, width:float, names:list[str], x:list[float], y:list[float]):
+    "Write names and last values on the right of axes, and join them to the points x, y."
+    texts = [wrap(f'{name} {v}', .33*width) for name, v in zip(names, format_labels(y))]
+    heights = [LINE*text.count('\n') + LINE + 2 for text in texts]
+    lead = dict(arrowstyle='-', color=PALE, lw=1, relpos=(0, .5), shrinkA=2, shrinkB=6)
+    labels = [ax.annotate(text, end, (1.04, .5), 'data', 'axes fraction', annotation_clip=False,
+                          va='center', gid=str(i), arrowprops=dict(lead, gid=str(i)), **FONT)
+              for i, (text, end) in enumerate(zip(texts, zip(x, y)))]
+    ax.figure.set_figheight(max(330, 100 + sum(heights))/72)
+    ax.figure.get_layout_engine().execute(ax.figure)
+    ax.figure.set_layout_engine('none')             # the layout stays
+    box, wanted = ax.bbox, ax.transData.transform([*zip(x, y)])[:, 1]
+    for label, centre in zip(labels, push_apart(wanted, heights, box.y0, box.y1)):
+        label.set_y((centre - box.y0)/box.height)
+
 # %% ../nbs/05d_charts.ipynb #43f8e47b
 @dataclass(repr=False)
 class LineChart(Chart):
@@ -210,11 +226,10 @@ class LineChart(Chart):
             if low <= 0: raise InputError(f'{low} is not above zero: drop it or use a linear axis')
 
     def draw_series(self, ax, i:int, s:Series):
-        dash = (0, [float(v)/2 for v in s.dash.split()]) if s.dash else '-'
-        every = math.ceil(30*len(s.x)/ax.figure.bbox.width)
-        ax.plot(s.x, s.y, color=s.color, lw=2, ls=dash, marker='8s^Dv*'[i % 6], ms=7, mew=0,
-                markevery=slice(None, None, -every), label=s.name, gid=str(i))
-        if s.low and every > 1: ax.fill_between(s.x, s.low, s.high, fc=(s.color, .16), gid=str(i))
+        step, dashes = math.ceil(30*len(s.x)/ax.figure.bbox.width), s.dash.split()
+        ax.plot(s.x, s.y, color=s.color, lw=2, dashes=[float(v)/2 for v in dashes], label=s.name,
+                marker='8s^Dv*'[i % 6], ms=7, mew=0, markevery=slice(None, None, -step), gid=str(i))
+        if s.low and step > 1: ax.fill_between(s.x, s.low, s.high, fc=(s.color, .16), gid=str(i))
         elif s.low: ax.vlines(s.x, s.low, s.high, s.color, lw=1.5, gid=str(i))
 
     def draw(self, ax, width:float):
@@ -229,24 +244,9 @@ class LineChart(Chart):
         ax.spines['bottom'].set_visible(True)
         ax.tick_params(axis='x', length=5, width=1, pad=4)
         ax.set_xlabel(self.xlabel, loc='right', color=INK, **FONT)
-        self.label_ends(ax, width)
-
-    def label_ends(self, ax, width:float):
-        "Write names and last values on the right, where there is room, and join them to the ends."
-        names, x, y = zip(*[(s.name, s.x[-1], s.y[-1]) for s in self.series],
-                          *[(name, ax.get_xlim()[1], v) for name, v in self.lines.items()])
-        texts = [wrap(f'{name} {v}', .33*width) for name, v in zip(names, format_labels(y))]
-        heights = [LINE*text.count('\n') + LINE + 2 for text in texts]
-        lead = dict(arrowstyle='-', color=PALE, lw=1, relpos=(0, .5), shrinkA=2, shrinkB=6)
-        labels = [ax.annotate(text, end, (1.04, .5), 'data', 'axes fraction', annotation_clip=False,
-                              va='center', gid=str(i), arrowprops=dict(lead, gid=str(i)), **FONT)
-                  for i, (text, end) in enumerate(zip(texts, zip(x, y)))]
-        ax.figure.set_figheight(max(330, 100 + sum(heights))/72)
-        ax.figure.get_layout_engine().execute(ax.figure)
-        ax.figure.set_layout_engine('none')             # the layout stays
-        box, wanted = ax.bbox, ax.transData.transform([*zip(x, y)])[:, 1]
-        for label, centre in zip(labels, push_apart(wanted, heights, box.y0, box.y1)):
-            label.set_y((centre - box.y0)/box.height)
+        ends = [(s.name, s.x[-1], s.y[-1]) for s in self.series]
+        ends += [(name, ax.get_xlim()[1], v) for name, v in self.lines.items()]
+        label_ends(ax, width, *zip(*ends))
 
 # %% ../nbs/05d_charts.ipynb #68b493e0
 @dataclass(repr=False)
@@ -315,7 +315,7 @@ button[aria-pressed=false]{text-decoration:line-through} i{font-style:normal;mar
   font-size:.8rem;white-space:pre-line;pointer-events:none} .said:empty{opacity:0}
 details{font-size:.85rem;margin-top:.3rem} summary{cursor:pointer;width:fit-content;min-height:24px}
 .box{overflow:auto;max-height:20rem;font-variant-numeric:tabular-nums} caption{caption-side:top}
-table{border-collapse:collapse;margin:0;width:auto;font-size:.8rem} th,td{border:0;background:none;
+table{border-collapse:collapse;margin:0;width:auto} th,td{border:0;background:none;font-size:.8rem;
   text-align:right;padding:.1rem 1.2rem .1rem 0;white-space:nowrap}
 caption,.text th:first-child{text-align:left}}"""
 
@@ -405,7 +405,7 @@ aria-label="{escape(repr(chart))}">
 aria-label="Data: {title}">{table(chart)}</div></details>
 <small>{source}</small></figure><script>window.owtCharts?.()</script></div>"""
 
-# %% ../nbs/05d_charts.ipynb #334d4247
+# %% ../nbs/05d_charts.ipynb #09c93f68
 def load_assets():
     "Show style sheet and script, and let the charts of this notebook leave them out from now on."
     as_html = get_ipython().display_formatter.formatters['text/html']
