@@ -23,7 +23,7 @@ from .tokenizer import (
     END_OF_TEXT, Tokenizer, find_chunks, read_chunk, to_bytes, train_bpe)
 
 # %% ../nbs/01a_corpora.ipynb #42ee5049
-def split_documents(text:str)->list[str]:       # without the empty ones
+def split_documents(text:str)->list[str]:       # empty ones are skipped
     "Split a text into its documents, at `<|endoftext|>`."
     docs = [d.removeprefix('\r').removeprefix('\n').removesuffix('\n').removesuffix('\r')
             for d in text.split(END_OF_TEXT)]       # Windows uses \r\n
@@ -41,7 +41,7 @@ def write_documents(path:str|Path, docs:Iterable[str]):
 
 # %% ../nbs/01a_corpora.ipynb #305ccefb
 def iter_documents(path:str|Path, chunk_bytes:int=16<<20)->Iterator[str]:
-    "Iterate over the documents of a file, with about `chunk_bytes` in memory at a time."
+    "Iterate over the documents of a file, holding about `chunk_bytes` in memory at a time."
     for bounds in find_chunks(path, END_OF_TEXT.encode(), chunk_bytes):
         yield from split_documents(read_chunk(path, *bounds))
 
@@ -59,7 +59,7 @@ def split_train_valid(path:str|Path, train:str|Path, valid:str|Path, share:float
 
 # %% ../nbs/01a_corpora.ipynb #26fe7108
 class Corpus(NamedTuple):
-    "Where to download a corpus; if only `valid` is given, that file is split in two."
+    "The download URLs of a corpus; if only `valid` is given, that file is split in two."
     about:str               # one line of description
     train:str|None=None     # URL of the training text
     valid:str|None=None     # URL of the validation text
@@ -86,7 +86,7 @@ class CorpusFiles(NamedTuple):
 
 # %% ../nbs/01a_corpora.ipynb #95e44518
 def _make_once(folder, recipe, make):
-    "Write two text files by `make(train, valid)`, unless they are cached with this `recipe`."
+    "Write two text files with `make(train, valid)`, unless they are cached for this `recipe`."
     train, valid, record = folder/'train.txt', folder/'valid.txt', folder/'made.json'
     hashes = lambda: {p.name: sha256(p) for p in (train, valid) if p.exists()}
     with folder_lock(folder):
@@ -98,7 +98,7 @@ def _make_once(folder, recipe, make):
 
 # %% ../nbs/01a_corpora.ipynb #90bfc585
 def _write_sample(name, path, size, seed):
-    "Write sampled documents until they fill `size` bytes; returns their bits per byte."
+    "Write sampled documents until they fill `size` bytes; return their bits per byte."
     docs, bits, n = [], 0., 0
     for doc, cost in sample_documents(name, seed):
         docs.append(doc); bits += cost; n += len(doc.encode())
@@ -108,8 +108,8 @@ def _write_sample(name, path, size, seed):
 
 # %% ../nbs/01a_corpora.ipynb #d859e19d
 def write_synthetic(name:str, folder:str|Path, size:int)->CorpusFiles:
-    "Generate a synthetic corpus of `size` bytes for training and a tenth of that for validation."
-    source = GRAMMARS[name]().floor()       # in the recipe: a changed grammar makes new text
+    "Generate `size` bytes of synthetic text for training and a tenth of that for validation."
+    source = GRAMMARS[name]().floor()       # in the recipe: a changed grammar gives new text
     def make(train, valid):
         _write_sample(name, train, size, seed=1)
         return dict(source=source, valid=_write_sample(name, valid, size//10, seed=2))
@@ -127,7 +127,7 @@ def find_corpus_files(
     name:str,                       # a key of `CORPORA`, or any name for your own text
     data_dir:str|Path='data',       # where downloads and generated text are kept
     train_text:str|None=None,       # your own text file
-    valid_text:str|None=None,       # its validation text; default: the last tenth of its documents
+    valid_text:str|None=None,       # validation text; default: the last tenth of your documents
     synthetic_bytes:int=4_000_000   # size of the training text of a synthetic corpus
 )->CorpusFiles:
     "Find, download or generate the text of a corpus."
@@ -147,7 +147,7 @@ def find_corpus_files(
 def _load_tokenizer(folder, file_hash): return Tokenizer.load(folder)     # once in each process
 
 def _encode_chunk(path, tokenizer_folder, tokenizer_hash, bounds):
-    "Encode one chunk of a file; returns the tokens as bytes, the documents and their bytes."
+    "Encode one chunk; return the tokens as bytes and the numbers of documents and bytes."
     tok = _load_tokenizer(tokenizer_folder, tokenizer_hash)
     docs, ids, end = split_documents(read_chunk(path, *bounds)), [], tok.ids[END_OF_TEXT.encode()]
     for doc in docs: ids += tok.encode(doc); ids.append(end)
@@ -157,10 +157,10 @@ def _encode_chunk(path, tokenizer_folder, tokenizer_hash, bounds):
 def encode_file(
     path:str|Path,              # a corpus file
     tokenizer_folder:str|Path,  # a saved tokenizer
-    out:str|Path,               # file to write, little-endian uint16 tokens
+    out:str|Path,               # output file of little-endian uint16 tokens
     workers:int|None=None,      # processes; default: one for each core
     chunk_bytes:int=16<<20      # text in memory per process
-)->dict:                        # tokens, documents, bytes (of documents) and the sha256 of `out`
+)->dict:                        # numbers of tokens, documents, document bytes; sha256 of `out`
     "Encode a corpus file."
     chunks, digest = find_chunks(path, END_OF_TEXT.encode(), chunk_bytes), hashlib.sha256()
     tokens = n_docs = n_bytes = 0
@@ -175,7 +175,7 @@ def encode_file(
 
 # %% ../nbs/01a_corpora.ipynb #47774595
 def cached_sha256(path:str|Path, cache:str|Path)->str:    # cache: a JSON file of known hashes
-    "Return the SHA-256 of a file; compute it only if size or modification time have changed."
+    "Return the SHA-256 of a file, recomputed only if its size or modification time has changed."
     stat = Path(path).stat()
     key = f'{Path(path).resolve()}, {stat.st_size} bytes, {stat.st_mtime_ns} ns'
     try: known = read_json(cache)
@@ -185,7 +185,7 @@ def cached_sha256(path:str|Path, cache:str|Path)->str:    # cache: a JSON file o
 
 # %% ../nbs/01a_corpora.ipynb #29cf7514
 def _prepare(files, text_hashes, vocab_size, folder, workers, say, given):
-    "Write the tokenizer, the tokens of both texts and, last, the manifest into a folder."
+    "Write the tokenizer, the tokens of both texts and finally the manifest to a folder."
     saved = folder/'tokenizer'
     for part in folder.rglob('.*.part'): part.unlink()      # left by a process that was killed
     if not (saved/'meta.json').exists():
@@ -213,7 +213,7 @@ class PreparedData:
 
     @classmethod
     def load(cls, folder:str|Path)->'PreparedData':
-        "Read a prepared folder; raise `InputError` if a file does not match its hash."
+        "Load a prepared folder; raise `InputError` if a file does not match its hash."
         folder = Path(folder)
         meta = read_json(folder/'meta.json')
         check_sha256(folder/'tokenizer'/'meta.json', meta['tokenizer_sha256'])
@@ -225,7 +225,7 @@ class PreparedData:
 def prepare_data(
     name:str,                   # prefix of the folder name
     files:CorpusFiles,          # from find_corpus_files
-    vocab_size:int,             # vocabulary size, with the separator
+    vocab_size:int,             # vocabulary size, including the separator
     data_dir:str|Path='data',   # where prepared folders are kept
     workers:int|None=None,      # processes; default: one for each core
     say=print,                  # receives progress messages

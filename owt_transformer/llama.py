@@ -33,7 +33,7 @@ def llama_config(
     cfg:ModelConfig,
     end_id:int|None=None    # id of the token between documents, such as <|endoftext|>
 )->dict:                    # arguments for `transformers.LlamaConfig`
-    "Translate a configuration for `transformers`; raise `InputError` if it is no Llama."
+    "Translate a configuration for `transformers`; raise `InputError` if a Llama cannot express it."
     check_llama_compatible(cfg)
     theirs = {name: getattr(cfg, ours) for ours, name in PASSED_ON.items()}
     rope = dict(rope_type='default', rope_theta=theirs.pop('rope_theta'))
@@ -51,7 +51,7 @@ def halves_to_pairs(w:Tensor, num_heads:int)->Tensor:       # [H*D, C]
     return w.unflatten(0, (num_heads, 2, -1)).transpose(1, 2).flatten(0, 2)
 
 # %% ../nbs/02a_llama.ipynb #c3182d25
-IN_BLOCK = {        # our module -> theirs; where there are several, ours stacks their matrices
+IN_BLOCK = {        # our module -> theirs; if there are several, ours stacks their matrices
     'norm1': ['input_layernorm'], 'norm2': ['post_attention_layernorm'],
     'attention.qkv': ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
     'attention.out': ['self_attn.o_proj'],
@@ -67,7 +67,7 @@ def llama_weight_names(num_layers:int)->dict[str,list[str]]:
 
 # %% ../nbs/02a_llama.ipynb #f5d2e015
 def check_weight_names(given, wanted):
-    "Raise `InputError` unless both collections hold the same names."
+    "Raise `InputError` unless both collections contain the same names."
     if foreign := set(given) - set(wanted):
         raise InputError(f'{min(foreign)} has no place in a Llama of this shape: remove it')
     if missing := set(wanted) - set(given):

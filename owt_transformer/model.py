@@ -29,12 +29,12 @@ class ModelConfig:
     num_heads:int=16            # attention heads in each block; divides d_model
     d_ff:int=1344               # hidden width of the feed-forward network
     rope_theta:float=10_000.    # base of the rotary wavelengths
-    norm_eps:float=1e-5         # added to the mean square, against division by zero
+    norm_eps:float=1e-5         # added to the mean square to avoid division by zero
 
     position:str='rope'         # 'rope' or 'none': how attention knows the order of tokens
     norm:str='rms'              # kind of normalisation, a key of NORMS
     norm_placement:str='pre'    # 'pre', 'post' or 'none': where a block normalises
-    ffn:str='swiglu'            # 'swiglu': gated; 'silu': plain, as many parameters (d_ff even)
+    ffn:str='swiglu'            # 'swiglu': gated; 'silu': plain, same parameter count (d_ff even)
     tie_embeddings:bool=False   # use one matrix as embedding and output head
 
     @property
@@ -52,18 +52,18 @@ class ModelConfig:
             raise InputError(f'vocab_size={self.vocab_size} exceeds 16 bits: choose at most 65536')
         C, H = self.d_model, self.num_heads
         if C % H: raise InputError(f'num_heads={H} does not divide d_model={C}: choose a divisor')
-        if self.position == 'rope': rope_table(1, self.head_dim)        # refuses an odd head_dim
+        if self.position == 'rope': rope_table(1, self.head_dim)        # rejects an odd head_dim
         return self
 
 # %% ../nbs/02_model.ipynb #39264158
 def rms_norm(x:Tensor, gain:Tensor, eps:float=1e-5)->Tensor:    # x [..., C], gain [C]
-    "Normalise by the root mean square, the readable version; `eps` is added to the mean square."
+    "Divide by the root mean square (readable version); `eps` is added to the mean square."
     x32 = x.float()
     return (x32 * (x32.square().mean(-1, keepdim=True) + eps).rsqrt() * gain).to(x.dtype)
 
 # %% ../nbs/02_model.ipynb #d8c12796
 class RMSNorm(nn.Module):
-    "RMSNorm of [..., C] with a learned gain, by torch's fused operation."
+    "RMSNorm of [..., C] with a learned gain, using torch's fused operation."
     def __init__(self, d_model:int, eps:float=1e-5):
         super().__init__()
         self.weight, self.eps = nn.Parameter(torch.ones(d_model)), eps
@@ -73,7 +73,7 @@ NORMS = {'rms': RMSNorm}
 
 # %% ../nbs/02_model.ipynb #5622a253
 def softmax(x:Tensor, dim:int=-1)->Tensor:      # shape of `x`; positive, sum 1 along `dim`
-    "Exponentiate `x` and divide by the sum, the readable version."
+    "Exponentiate `x` and divide by the sum (readable version)."
     e = (x - x.amax(dim, keepdim=True)).exp()
     return e/e.sum(dim, keepdim=True)
 
@@ -82,7 +82,7 @@ def attention(
     q:Tensor, k:Tensor, v:Tensor,   # queries [..., T, D], keys and values [..., S, D]
     mask:Tensor|None=None           # bool [..., T, S], True where a query sees a key; None: all
 )->Tensor:                          # [..., T, D]
-    "Compute scaled dot-product attention, the readable version."
+    "Compute scaled dot-product attention (readable version)."
     scores = q @ k.transpose(-2, -1) / q.shape[-1]**.5                      # [..., T, S]
     if mask is not None: scores = scores.masked_fill(~mask, -torch.inf)
     return softmax(scores) @ v
@@ -103,8 +103,8 @@ def fused_attention(q, k, v):
 def rope_table(
     T:int, head_dim:int,    # number of positions; channels of a head, an even number
     theta:float=10_000.     # base of the wavelengths
-)->tuple[Tensor,Tensor]:    # cosines, sines [T, head_dim]; the first sine of each pair is negative
-    "Compute cosine and sine of the rotary angle for each position and channel."
+)->tuple[Tensor,Tensor]:    # cosines, sines [T, head_dim]; the first sine of each pair is negated
+    "Compute the cosine and sine of the rotary angle for each position and channel."
     if head_dim % 2:
         raise InputError(f'head_dim={head_dim} is odd, but rope rotates pairs of channels: '
                          'choose an even d_model/num_heads')
@@ -140,19 +140,19 @@ class Rotary(nn.Module):
         return rotate(x, self.cos[positions], self.sin[positions])
 
 class NoPosition(nn.Identity):
-    "The ablation: queries and keys unchanged."
+    "Leave queries and keys unchanged (the ablation)."
     def forward(self, x, positions=0): return x
 
 POSITIONS = {'rope': Rotary, 'none': NoPosition}
 
 # %% ../nbs/02_model.ipynb #0d888312
 def init_normal(weight:Tensor, std:float)->Tensor:      # filled in place
-    "Fill a weight from a normal distribution that is cut off at 3 standard deviations."
+    "Fill a weight from a normal distribution truncated at 3 standard deviations."
     return nn.init.trunc_normal_(weight, std=std, a=-3*std, b=3*std)
 
 # %% ../nbs/02_model.ipynb #2c5b4ce4
 def stacked_linear(d_in:int, d_out:int, parts:int=1)->nn.Linear:    # to [..., parts*d_out]
-    "Build one or several linear maps without bias, stacked into one matrix."
+    "Build one or more linear maps without biases, stacked into one matrix."
     layer = nn.Linear(d_in, parts*d_out, bias=False)
     init_normal(layer.weight, std=(2/(d_in+d_out))**.5)
     return layer
@@ -173,12 +173,12 @@ class Attention(nn.Module):
 
 # %% ../nbs/02_model.ipynb #0846434d
 def silu(x:Tensor)->Tensor:
-    "Multiply `x` by its sigmoid, the readable version."
+    "Multiply `x` by its sigmoid (readable version)."
     return x * x.sigmoid()
 
 # %% ../nbs/02_model.ipynb #943a2ec3
 def swiglu(x:Tensor, w1:Tensor, w3:Tensor, w2:Tensor)->Tensor:      # [..., C] to [..., C]
-    "Compute SwiGLU, the readable version: gate w1 and content w3 [d_ff, C], output w2 [C, d_ff]."
+    "Compute SwiGLU (readable version): gate w1 and content w3 [d_ff, C], output w2 [C, d_ff]."
     return (silu(x @ w1.T) * (x @ w3.T)) @ w2.T
 
 # %% ../nbs/02_model.ipynb #16db37c9
@@ -229,7 +229,7 @@ CHOICES = dict(position=POSITIONS, norm=NORMS, norm_placement=('pre', 'post', 'n
 
 # %% ../nbs/02_model.ipynb #8421acc6
 class Transformer(nn.Module):
-    "Token ids to logits: embedding, blocks, norm, output head."
+    "Map token ids to logits: embedding, blocks, norm, output head."
     def __init__(self, cfg:ModelConfig):
         super().__init__()
         self.cfg = cfg.check()
@@ -276,7 +276,7 @@ def flops_by_part(
     causal:bool=True,       # count only positions that a token sees; False: all T, as torch does
     backward:bool=True      # forward and backward; False: forward only
 )->dict[str,float]:
-    "Count the floating-point operations per token of each part, in matrix products only."
+    "Count the floating-point operations of each part per token (matrix products only)."
     T, params, times = T or cfg.context_length, parameters_by_part(cfg), 3 if backward else 1
     seen = (T+1)/2 if causal else T         # positions
     flops = {part: 2*params[part]*times for part in ('qkv', 'attention output', 'feed-forward')}
@@ -300,7 +300,7 @@ def next_token_probs(
     probs, order = probs.sort(descending=True, stable=True)
     if top_k: probs[top_k:] = 0
     probs = probs/probs.sum()
-    if top_p: probs[1:][probs.cumsum(-1)[:-1] >= top_p] = 0         # the tokens before suffice
+    if top_p: probs[1:][probs.cumsum(-1)[:-1] >= top_p] = 0         # earlier tokens suffice
     return torch.zeros_like(probs).scatter(0, order, probs/probs.sum())
 
 # %% ../nbs/02_model.ipynb #31473128
@@ -327,7 +327,7 @@ def generate(
     temperature:float=1., top_k:int|None=None, top_p:float|None=None,   # see next_token_probs
     stop_id:int|None=None,          # stop at this token, which is not returned
     seed:int=0,                     # the same seed gives the same tokens on one device
-    use_cache:bool=True             # False: run on the whole context for each token
+    use_cache:bool=True             # False: rerun the whole context for each token
 )->list[int]:                       # the new tokens
     "Continue a prompt."
     V, context, device = model.cfg.vocab_size, model.cfg.context_length, model.head.weight.device
@@ -349,7 +349,7 @@ def generate(
 
 # %% ../nbs/02_model.ipynb #c1c2e7e7
 def upgrade_fields(recorded:dict)->dict:
-    "Translate the recorded fields of any version to those of this one."
+    "Translate the recorded fields of any version to those of the current one."
     new = {k: v for k, v in recorded.items() if (k, v) != ('fp8_head', False)}      # removed field
     if new.get('norm') in CHOICES['norm_placement']: new['norm_placement'] = new.pop('norm')
     return new

@@ -31,7 +31,7 @@ def _choose(options, rng):
     return options[0] if len(options) == 1 else rng.choices(options, [o[0] for o in options])[0]
 
 def _expand(rules, symbol, values, rng):
-    "Expand a symbol at random, given the `values` of bound symbols; returns text and bits."
+    "Expand a symbol at random, given the `values` of bound symbols; return text and bits."
     p, _, parts = _choose(rules[symbol], rng)
     text, bits = '', -math.log2(p)
     for part in parts:
@@ -44,7 +44,7 @@ def _expand(rules, symbol, values, rng):
 
 # %% ../nbs/01b_synthetic.ipynb #f39ac62f
 def _expected_part(part, rules, bind, known):
-    "Compute the expected (bits, bytes) of a part, given `known`, those of each symbol."
+    "Compute the expected (bits, bytes) of a part, given those of each symbol in `known`."
     if isinstance(part, str): return 0., len(part.encode())
     name, var = part
     if name in bind: return 0., known[name][1]
@@ -54,7 +54,7 @@ def _expected_part(part, rules, bind, known):
 
 # %% ../nbs/01b_synthetic.ipynb #3bf3b585
 def _expectations(rules, bind, tol=1e-12):
-    "Compute the expected (bits, bytes) of a draw of each symbol."
+    "Compute the expected (bits, bytes) of one draw of each symbol."
     now = dict.fromkeys(rules, (0., 0.))
     while True:
         new = {}
@@ -67,7 +67,7 @@ def _expectations(rules, bind, tol=1e-12):
             new[symbol] = bits, size
         if all(abs(a-b) <= tol*max(1, b) for s in now for a,b in zip(now[s], new[s])): return new
         if max(map(max, new.values())) > 1e9:
-            raise ValueError('infinite mean length: give less weight to rules that use themselves')
+            raise ValueError('infinite mean length: give less weight to recursive options')
         now = new
 
 # %% ../nbs/01b_synthetic.ipynb #12bbeda6
@@ -89,17 +89,17 @@ def _check_rules(rules, bind):
 
 # %% ../nbs/01b_synthetic.ipynb #9ca14fe0
 class Grammar:
-    "A random source of documents whose probabilities are known exactly."
+    "A random source of documents with exactly known probabilities."
     def __init__(self,
         rules:dict[str,list],   # symbol -> [template or (weight, template)]; 'start': the document
-        bind:tuple[str,...]=()  # symbols drawn once for each document
+        bind:tuple[str,...]=()  # symbols drawn once per document
     ):
         self.bind = tuple(bind)
         self.rules = {s: _read_options(s, options) for s, options in rules.items()}
         _check_rules(self.rules, self.bind)
 
     def sample(self, rng:random.Random)->tuple[str,float]:
-        "Draw a document; returns its text and its cost in bits, -log2 of its probability."
+        "Draw a document; return its text and its cost in bits, -log2 of its probability."
         drawn = {v: _choose(self.rules[v], rng) for v in self.bind}
         text, bits = _expand(self.rules, 'start', {v: t for v,(_,t,_) in drawn.items()}, rng)
         return text, bits - sum(math.log2(p) for p,_,_ in drawn.values())
@@ -114,12 +114,12 @@ class Grammar:
         return _expectations(self.rules, self.bind)['start'][1]
 
     def floor(self)->float:
-        "Compute the entropy in bits per byte; no model's expected loss on fresh text is lower."
+        "Compute the entropy in bits per byte, a lower bound for the expected loss on fresh text."
         return self.entropy()/self.mean_bytes()
 
 # %% ../nbs/01b_synthetic.ipynb #e99c702f
 def _match(grammar, parts, text, pos, values):
-    "Find all ways to match `parts` at `text[pos:]`; yields (end, bound values, bits)."
+    "Yield (end, bound values, bits) for every way to match `parts` at `text[pos:]`."
     if not parts: yield pos, values, 0.; return
     for end, vals, bits in _match_part(grammar, parts[0], text, pos, values):
         for end2, vals2, more in _match(grammar, parts[1:], text, end, vals):
@@ -143,7 +143,7 @@ def _match_part(grammar, part, text, pos, values):
 
 # %% ../nbs/01b_synthetic.ipynb #d5d15dbd
 @patch
-def parse(self:Grammar, text:str)->list[float]:     # bits of each derivation; empty: not our text
+def parse(self:Grammar, text:str)->list[float]:     # bits of each derivation; empty if none
     "Find every derivation of `text`, a whole document in which each bound symbol appears."
     return [bits for end, values, bits in _match(self, [('start', None)], text, 0, {})
             if end == len(text) and len(values) == len(self.bind)]
@@ -184,7 +184,7 @@ def story_grammar()->Grammar:
     return Grammar(rules, bind=('hero', 'thing'))
 
 # %% ../nbs/01b_synthetic.ipynb #e6934f9e
-def invent_words(n:int, rng:random.Random, taken:set[str])->list[str]:  # the short ones first
+def invent_words(n:int, rng:random.Random, taken:set[str])->list[str]:  # shortest first
     "Invent `n` words from syllables, none of them in `taken`, and add them to `taken`."
     onsets = 'b c d f g h l m n p r s t v w st tr pl ch'.split()
     vowels = 'a e i o u ai ou'.split()
@@ -197,7 +197,7 @@ def invent_words(n:int, rng:random.Random, taken:set[str])->list[str]:  # the sh
     return sorted(words, key=len)
 
 # %% ../nbs/01b_synthetic.ipynb #57b04fda
-def zipf(words:list[str])->list[tuple[float,str]]:      # (weight, word), the most frequent first
+def zipf(words:list[str])->list[tuple[float,str]]:      # (weight, word), most frequent first
     "Weight the word of rank r by 1/r (Zipf 1935)."
     return [(1/r, w) for r,w in enumerate(words, 1)]
 
@@ -237,6 +237,6 @@ def web_grammar()->Grammar:
 GRAMMARS = {'synthetic-stories': story_grammar, 'synthetic-web': web_grammar}
 
 def sample_documents(name:str, seed:int)->Iterator[tuple[str,float]]:   # (text, bits)
-    "Sample documents of a grammar without end; the same seed gives the same documents."
+    "Sample documents from a grammar endlessly; the same seed gives the same documents."
     grammar, rng = GRAMMARS[name](), random.Random(f'{name} {seed}')
     while True: yield grammar.sample(rng)
