@@ -51,7 +51,7 @@ class TrainingJob:
 
 # %% ../nbs/04e_command.ipynb #df4d13a9
 def prepare_training(cfg:Config, folder:Path, say=print)->TrainingJob:
-    "Prepare the data, or take them from the cache, and load them onto the device."
+    "Prepare the data, or read them from the cache, and load them onto the device."
     setup = make_setup(cfg.check())
     if setup.device.type == 'cpu': tune_malloc()
     with main_process_first(setup):
@@ -68,7 +68,7 @@ def prepare_training(cfg:Config, folder:Path, say=print)->TrainingJob:
 
 # %% ../nbs/04e_command.ipynb #534339ed
 class StopFlag:
-    "True once any process has received SIGINT, SIGTERM or SIGHUP."
+    "A flag that is true once any process has received SIGINT, SIGTERM or SIGHUP."
     def __init__(self, setup:Setup=None):
         self.raised, self.checks = False, 0
         self.setup = setup or Setup(torch.device('cpu'), bf16=False, compile=False)
@@ -99,7 +99,7 @@ class StopFlag:
         single = self.setup.world_size == 1
         if self.raised and single: raise KeyboardInterrupt
         self.raised = True
-        with contextlib.suppress(OSError, RuntimeError):    # it may interrupt another print
+        with contextlib.suppress(OSError, RuntimeError):    # the signal may interrupt a print
             if single: print(f'\n{signal.Signals(signum).name}: stopping after this step',
                              file=sys.stderr)
 
@@ -160,7 +160,7 @@ def summarize_run(job:TrainingJob, state:State, e=None)->dict:
 
 # %% ../nbs/04e_command.ipynb #f65e81a1
 def start_or_resume(job:TrainingJob, resume:bool=False, say=print)->State:
-    "Claim the folder; return the state of its checkpoint, or a fresh one."
+    "Claim the folder; return the state from its checkpoint, or a fresh one."
     cfg, setup, folder = job.cfg, job.setup, job.folder
     data = {k: job.meta[k] for k in ('train', 'valid', 'tokenizer_sha256')}
     with main_process_first(setup):
@@ -205,7 +205,7 @@ def _read_summary(path):
 
 # %% ../nbs/04e_command.ipynb #7866d5e9
 class _LastEvaluation:
-    "A hook: evaluate all tokens after the last step; share the loss if `patience` depends on it."
+    "A hook that evaluates all tokens after the last step; with `patience`, it shares the loss."
     def __init__(self, job): self.job, self.result = job, None
 
     def on_evaluate(self, state, row):
@@ -217,7 +217,7 @@ class _LastEvaluation:
 
 # %% ../nbs/04e_command.ipynb #adaba016
 def _train_loop(job, state, hooks, stop):
-    "Train with all hooks and save a run that was stopped; return the last evaluation."
+    "Train with all hooks, save the state if stopped, and return the last evaluation."
     cfg, setup, folder, last = job.cfg, job.setup, job.folder, _LastEvaluation(job)
     run_step = (FastStep(state, job.train, cfg, setup) if cfg.step == 'fast' else
                 PlainStep(state, job.train, cfg, setup.precision))
@@ -228,8 +228,8 @@ def _train_loop(job, state, hooks, stop):
             hooks = [ValidationHook(job.valid, job.sizes, cfg, setup.precision),
                      SaveBestModel(folder, job.tokenizer), last, *hooks, RunRecorder(folder, cfg)]
         fit(state, job.train, cfg, hooks if setup.is_main else [last], run_step, stop)
-    with main_process_first(setup):     # no process leaves while another is still at work
-        if setup.is_main and state.step < cfg.max_iters:        # the last step has saved it
+    with main_process_first(setup):     # no process exits while another is still working
+        if setup.is_main and state.step < cfg.max_iters:        # the last step saves anyway
             save_checkpoint(folder.checkpoint, state.to_dict(cfg))
     return last.result
 
@@ -237,9 +237,9 @@ def _train_loop(job, state, hooks, stop):
 def train(
     job:TrainingJob,        # from prepare_training
     resume:bool=False,      # continue from the folder's checkpoint
-    hooks:list=(Progress,), # called by fit; a class is called with configuration and state
+    hooks:list=(Progress,), # called by fit; a class is instantiated with (cfg, state)
     stop:StopFlag=None,     # your own flag, to be set from another thread
-    say=print               # receives a message about where a resumed run starts
+    say=print               # receives a message that says where a resumed run starts
 )->dict|None:               # the summary; None if it was stopped; {} in all but the first process
     "Train one model. Ctrl-C saves and stops; `resume` continues to the same weights."
     cfg, setup, folder = job.cfg, job.setup, job.folder
@@ -259,7 +259,7 @@ def train(
 
 # %% ../nbs/04e_command.ipynb #e9da0c08
 def _check_writable(folder):
-    "Raise OSError if a folder cannot be created, before hours are spent on its content."
+    "Raise OSError if a folder cannot be created, rather than after hours of work."
     path = Path(folder).absolute()
     try: tempfile.TemporaryFile(dir=next(p for p in (path, *path.parents) if p.exists())).close()
     except OSError as e: raise OSError(e.errno, e.strerror, str(folder)) from None
@@ -292,7 +292,7 @@ def _result(job, s):
 
 # %% ../nbs/04e_command.ipynb #378aee67
 def _compare(folders, root, say):
-    "Write the table and the figure of all runs."
+    "Write the table and the figure that compare all runs."
     runs = [load_run(f.path) for f in folders]
     with atomic_write(root/'comparison.md', 'w') as f: f.write(comparison_table(runs))
     _save_figure(root/'comparison.png', plot_comparison(runs))
@@ -331,7 +331,7 @@ def error_message(e, place='--output-dir or --data-dir'):
 
 # %% ../nbs/04e_command.ipynb #7c2649c5
 def protect_streams():
-    "Keep a closed stream, or a character that it cannot encode, from stopping a run."
+    "Keep a run going if a stream is closed or cannot encode a character."
     for name in ('stdout', 'stderr'):               # closed in a daemon, for example
         if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))
     for stream in (sys.stdout, sys.stderr):         # replace what a terminal cannot show
@@ -339,7 +339,7 @@ def protect_streams():
 
 # %% ../nbs/04e_command.ipynb #182a21df
 def run_with_exit_code(action, place='--output-dir or --data-dir')->int:
-    "Return the exit code of `action()`; an error prints one line and gives 2, an interrupt 130."
+    "Return the exit code of `action()`; an error prints one line and returns 2, an interrupt 130."
     protect_streams()
     try: return action()
     except BrokenPipeError:
@@ -354,10 +354,10 @@ def run_with_exit_code(action, place='--output-dir or --data-dir')->int:
     except KeyboardInterrupt: print('\ninterrupted', file=sys.stderr); return 130
 
 # %% ../nbs/04e_command.ipynb #272b59cb
-def main(argv:list[str]|None=None)->int:    # 0 done, 2 wrong input, 130 stopped by Ctrl-C
+def main(argv:list[str]|None=None)->int:    # 0 done, 2 invalid input, 130 stopped by Ctrl-C
     "Run the command line and return its exit code."
     try: return run_with_exit_code(lambda: 0 if run_experiment(parse_args(argv)) else 130)
     finally:
         if dist.is_initialized():
-            gc.collect()                            # drop what still refers to the process group
+            gc.collect()                            # drop remaining references to the process group
             dist.destroy_process_group()

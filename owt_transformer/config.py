@@ -38,33 +38,33 @@ class Config(ModelConfig):
     min_learning_rate:float=3e-5    # learning rate at the end of the cosine decay
     warmup_iters:int=400            # steps of linear warmup
     weight_decay:float=.1           # weight decay, on matrices only
-    beta1:float=.9                  # decay of AdamW's running mean of the gradient
-    beta2:float=.95                 # decay of AdamW's running mean of the squared gradient
-    grad_clip:float=1.              # largest global gradient norm; larger gradients are clipped
-    seed:int=0                      # random seed of the initial weights and of the batches
+    beta1:float=.9                  # decay rate of AdamW's running mean of the gradient
+    beta2:float=.95                 # decay rate of AdamW's running mean of the squared gradient
+    grad_clip:float=1.              # maximum global gradient norm; larger gradients are clipped
+    seed:int=0                      # random seed for the initial weights and the batches
 
     eval_interval:int=2000          # steps between evaluations
-    eval_tokens:int=1_000_000       # tokens per evaluation; 0: all; the last one uses all
+    eval_tokens:int=1_000_000       # tokens per evaluation; 0: all; the last evaluation uses all
     log_interval:int=100            # steps between rows of metrics.csv
     patience:int=0                  # stop after this many evaluations without improvement; 0: never
     checkpoint_interval:int=10_000  # steps between checkpoints
     sample_tokens:int=100           # length of the samples written at the end (tokens); 0: none
 
     device:str='auto'               # auto, cpu, cuda, cuda:1 or mps
-    dtype:str='auto'                # of matrix products; auto: bfloat16 if the GPU supports it
+    dtype:str='auto'                # for matrix products; auto: bfloat16 if the GPU supports it
     compile:str='auto'              # torch.compile; auto: on CUDA GPUs, and on a CPU for long runs
-    step:str='fast'                 # fast, or plain: readable; for one process, no micro-batches
+    step:str='fast'                 # fast, or plain: readable, but one process and no micro-batches
     accumulate:int=0                # micro-batches per step; 0: one, or on a CPU 2,048 tokens each
-    deterministic:bool=True         # on a GPU: bit-for-bit repeatable, at some cost in speed
+    deterministic:bool=True         # on a GPU: bit-for-bit reproducible, at some cost in speed
 
     @property
     def tokens(self)->int:
-        "Tokens that a run trains on."
+        "Return the number of tokens that a run trains on."
         return self.batch_size*self.context_length*self.max_iters
 
     @property
     def model(self)->ModelConfig:
-        "The fields that describe the model."
+        "Return the fields that describe the model."
         return ModelConfig(**{f.name: getattr(self, f.name) for f in fields(ModelConfig)})
 
     def lr(self, step:int)->float:
@@ -79,7 +79,7 @@ class Config(ModelConfig):
 
 # %% ../nbs/04a_config.ipynb #36cb1c16
 def field_choices()->dict[str,tuple]:
-    "List the allowed values of each field that chooses from a table."
+    "List the allowed values of each field that has a fixed set of choices."
     return dict(optimizer=tuple(OPTIMIZERS), dtype=('auto', 'float32', 'bfloat16'),
                 compile=('auto', 'yes', 'no'), step=('fast', 'plain'))
 
@@ -91,7 +91,7 @@ CHANGEABLE_ON_RESUME = {
 
 # %% ../nbs/04a_config.ipynb #ef0663d1
 def _check_type(name, value, typ):
-    "Return `value` if it is a `typ`; an int becomes a float where a float is wanted."
+    "Return `value` if it is a `typ`; an int is converted if a float is expected."
     if typ is float and type(value) is int: return float(value)
     if type(value) is typ: return value
     raise InputError(f'{name}={value!r} must be {typ.__name__}, not {type(value).__name__}')
@@ -110,7 +110,7 @@ _RANGES = {**dict.fromkeys(_POSITIVE, (lambda x: x > 0, 'be above 0')),
 
 # %% ../nbs/04a_config.ipynb #9effe756
 def _check_value(name, value):
-    "Check one field on its own."
+    "Check the value of a single field."
     if name in ('name', 'corpus'): _check_folder_name(value, name)
     allowed = field_choices().get(name)
     if allowed and value not in allowed:
@@ -173,14 +173,14 @@ PRESETS = {
 
 # %% ../nbs/04a_config.ipynb #07e73304
 def did_you_mean(name:str, known)->str:
-    "Suggest the nearest known name, or list all of them; to be appended to an error."
+    "Suggest the nearest known name, or list all of them, as the end of an error message."
     near = difflib.get_close_matches(name, known, n=1)
     return f'did you mean {near[0]!r}?' if near else f'choose from {", ".join(known)}.'
 
 # %% ../nbs/04a_config.ipynb #5cdcd1a4
 def config_from_dict(
     values:dict,            # field -> value
-    base:Config=Config()    # gives the fields that are not in `values`
+    base:Config=Config()    # supplies the fields that are not in `values`
 )->Config:
     "Make a configuration; an unknown key or a wrong type raises `InputError`."
     types = {f.name: f.type for f in fields(Config)}
@@ -241,7 +241,7 @@ _GROUPS = {'vocab_size': 'model', 'name': 'data', 'optimizer': 'training',
            'eval_interval': 'logging and results', 'device': 'device and speed'}
 
 def _help(field, about):
-    "Describe a field: its comment, its choices unless the comment has them, and its default."
+    "Describe a field: its comment, its choices unless the comment lists them, and its default."
     allowed = (field_choices() | CHOICES | dict(corpus=CORPORA)).get(field.name, ())
     listed = '' if all(a in about for a in allowed) else f'{", ".join(allowed)}; '
     default = 'none' if field.default == '' else field.default
@@ -276,7 +276,7 @@ def parse_options(parser:argparse.ArgumentParser, argv:list[str]|None=None)->dic
 
 # %% ../nbs/04a_config.ipynb #23eb8eb4
 def _check_experiment(runs, config, given):
-    "Check what must hold between the runs of one experiment."
+    "Check that the runs of an experiment fit together."
     if len({r.tokens for r in runs}) > 1:
         raise InputError('the runs must have the same budget of tokens (batch_size x '
                          'context_length x max_iters): make it equal, or run them one by one')
@@ -297,7 +297,7 @@ def _experiment_name(config, runs):
 # %% ../nbs/04a_config.ipynb #023c55a9
 @dataclass
 class Experiment:
-    "The runs that a command line asks for, and their folder."
+    "The runs requested on the command line, and their folder."
     runs:list[Config]
     name:str                # of the results folder
     output_dir:Path         # where this folder is created
@@ -325,7 +325,7 @@ def parse_args(
 )->Experiment:
     "Parse the command line of `python -m owt_transformer.train`."
     parser = make_parser('train', 'Train a small Transformer on one or more corpora and compare '
-        'the runs. Without --config: demo, the whole experiment in small.', '[--resume] ')
+        'the runs. Without --config: demo, a small version of the whole experiment.', '[--resume] ')
     parser.add_argument('--resume', action='store_true', default=False,
         help='continue an interrupted run; --resume --name NAME continues what is in that folder')
     return make_experiment(parse_options(parser, argv), 'demo')

@@ -71,13 +71,13 @@ def _check(cfg, device, world_size):
 
 # %% ../nbs/04d_device.ipynb #839176f3
 def _worth_compiling(cfg):
-    "Decide whether a run on a CPU is long enough to compile for, and can be compiled."
+    "Decide whether a run on a CPU is long enough to compile, and a compiler exists."
     return cfg.tokens*sum(flops_by_part(cfg.model).values()) > 1e14 and _has_compiler()
 
 # %% ../nbs/04d_device.ipynb #26e42a03
 def _set_deterministic(on):
     "Require deterministic operations, or allow non-deterministic ones."
-    os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')     # read at the first product
+    os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')     # read at the first matmul
     torch.use_deterministic_algorithms(on)
     torch.utils.deterministic.fill_uninitialized_memory = False     # would write new tensors twice
     torch._inductor.config.deterministic = on
@@ -96,7 +96,7 @@ class Setup:
     def is_main(self)->bool: return self.rank == 0  # prepares the data, evaluates, writes, prints
 
     def precision(self):
-        "Make a context in which matrix products have the chosen precision."
+        "Return a context in which matrix products use the chosen precision."
         return (torch.autocast(self.device.type, torch.bfloat16) if self.bf16
                 else contextlib.nullcontext())
 
@@ -106,7 +106,7 @@ class Setup:
         return x/self.world_size
 
     def broadcast(self, x:float)->float:
-        "Return the number that the first process has, in every process."
+        "Return the first process's number in every process."
         if self.world_size == 1: return x
         number = torch.tensor(x, dtype=torch.float64, device=self.device)
         dist.broadcast(number, 0)
@@ -114,7 +114,7 @@ class Setup:
 
 # %% ../nbs/04d_device.ipynb #ff054ff3
 def make_setup(cfg)->Setup:
-    "Turn a `Config` into a setup; raise `InputError` for what this device cannot do."
+    "Turn a `Config` into a setup; raise `InputError` if the device does not support it."
     device, (rank, world_size) = pick_device(cfg.device), _rank_and_world_size()
     cuda = device.type == 'cuda'
     bf16 = (cfg.dtype == 'bfloat16' or cfg.dtype == 'auto'
@@ -144,25 +144,25 @@ def main_process_first(setup:Setup):
 
 # %% ../nbs/04d_device.ipynb #a6b1f7c9
 def device_name(device:torch.device)->str:
-    "Name the device; for a CPU with its widest vector instructions and the number of threads."
+    "Name the device; for a CPU, add its widest vector instructions and the number of threads."
     if device.type != 'cpu':
         return torch.cuda.get_device_name(device) if device.type == 'cuda' else device.type
     n, widest = torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()
     return f'{_cpu_name()} ({widest}), {n} thread{"s"*(n > 1)}'
 
 def _cpu_name():
-    info = Path('/proc/cpuinfo')            # on Linux; other systems tell only the architecture
+    info = Path('/proc/cpuinfo')            # on Linux; other systems give only the architecture
     found = info.exists() and re.search('^model name.*?:(.*)', info.read_text('utf-8'), re.M)
     return found[1].strip() if found else platform.processor() or platform.machine()
 
 # %% ../nbs/04d_device.ipynb #444101e7
 def _lacks_bf16(device):
-    "Detect an x86 CPU without bfloat16 instructions; about other CPUs we know nothing."
+    "Detect an x86 CPU without bfloat16 instructions; other CPUs are not checked."
     x86 = device.type == 'cpu' and platform.machine() in ('x86_64', 'AMD64')
     return x86 and not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 def describe_setup(setup:Setup)->str:
-    "Describe device and precision for the reader."
+    "Describe the device and the precision in words."
     slow = ' (very slow: this CPU has no instructions for it)' if _lacks_bf16(setup.device) else ''
     return f"{device_name(setup.device)}, {f'bfloat16{slow}' if setup.bf16 else 'float32'}"
 
@@ -188,14 +188,14 @@ def environment_info(setup:Setup)->dict:
                 precision='bfloat16' if setup.bf16 else 'float32', compiled=setup.compile)
 
 # %% ../nbs/04d_device.ipynb #52a2f88d
-# part of the name (the first match counts) -> bfloat16 on tensor cores, float32 outside them
+# part of the name (the first match wins) -> bfloat16 on tensor cores, float32 outside them
 PEAK_TFLOPS = {
     'H100 PCIe': (756., 51.), 'H100 NVL': (835., 60.), 'H100': (989., 67.),
     'H200 NVL': (835., 60.), 'H200': (989., 67.), 'A100': (312., 19.5), 'L40S': (362., 91.6),
     'L4': (121., 30.3), 'RTX 4090': (165., 82.6)}
 
 def _peak_tflops(device, bf16):
-    "Return the peak of the data sheet, or None."
+    "Return the peak from the data sheet, or None."
     if re.search('MIG|Laptop|4090 D', device): return None      # a slice of a GPU, or another chip
     for name, (half, single) in PEAK_TFLOPS.items():
         if re.search(rf'\b{name}\b', device): return half if bf16 else single
@@ -206,9 +206,9 @@ def flops_utilization(
     tokens_per_second:float,
     device:str,             # name of the device
     bf16:bool,              # are the matrix products in bfloat16?
-    devices:int=1           # number of devices that work together
-)->dict:                    # peak_tflops and mfu are 'n/a' where the peak is not known
-    "Compute the FLOPs per token by part, the devices' peak, and the share of it that was used."
+    devices:int=1           # number of devices used together
+)->dict:                    # peak_tflops and mfu are 'n/a' if the peak is unknown
+    "Compute the FLOPs per token by part, the devices' peak, and the fraction of it that was used."
     flops, peak = flops_by_part(cfg), devices*(_peak_tflops(device, bf16) or 0)
     used = sum(flops.values())*tokens_per_second/1e12
     return dict(device=device, precision='bfloat16' if bf16 else 'float32',

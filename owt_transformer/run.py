@@ -45,7 +45,7 @@ def write_metrics(path:str|Path, rows:list[dict]):
 
 # %% ../nbs/04b_run.ipynb #4d66ab37
 def append_metrics(path:str|Path, rows:list[dict]):
-    "Append the last row; the file holds the rows before it."
+    "Append the last row; the file already holds the others."
     with open(path, newline='', encoding='utf-8') as f: columns = next(csv.reader(f), [])
     if rows[-1].keys() - set(columns): return write_metrics(path, rows)
     with open(path, 'a', newline='', encoding='utf-8') as f:
@@ -84,7 +84,7 @@ def content_sha256(obj)->str:
 
 # %% ../nbs/04b_run.ipynb #edf1345a
 def _not_finite(obj, name='')->list[str]:
-    "Names of the tensors that contain a NaN or an infinity."
+    "List the names of the tensors that contain NaN or infinity."
     if isinstance(obj, torch.Tensor): return [] if obj.isfinite().all() else [name]
     items = (obj.items() if isinstance(obj, dict) else
              enumerate(obj) if isinstance(obj, (list, tuple)) else ())
@@ -92,7 +92,7 @@ def _not_finite(obj, name='')->list[str]:
 
 # %% ../nbs/04b_run.ipynb #90e1ff61
 def save_checkpoint(file:str|Path|BinaryIO, content:dict):
-    "Save nested values and tensors; if a tensor is not finite, the old file remains."
+    "Save nested values and tensors; if a tensor is not finite, raise and keep the old file."
     if bad := _not_finite(content):
         raise InputError(f'{len(bad)} tensors are not finite ({bad[0]} is the first), so {file} '
                          'was not written: choose a smaller learning_rate or a longer '
@@ -101,7 +101,7 @@ def save_checkpoint(file:str|Path|BinaryIO, content:dict):
     if hasattr(file, 'write'): return torch.save(content, file)
     with atomic_write(file) as f:
         try: torch.save(content, f)
-        except RuntimeError as e:           # torch hides the message of a full disk
+        except RuntimeError as e:           # torch hides the error of a full disk
             raise (OSError(errno.ENOSPC, 'No space left on device', str(file))
                    if shutil.disk_usage(Path(file).parent).free < 1<<20 else e)
 
@@ -129,7 +129,7 @@ def save_model(file, model:Transformer, tokenizer:Tokenizer, step:int=0, valid_l
 
 # %% ../nbs/04b_run.ipynb #32864062
 def load_model(path:str|Path, device:str='cpu')->tuple[Transformer, Tokenizer]:
-    "Load the model of a best_model.pt, in evaluation mode, and its tokenizer."
+    "Load a best_model.pt: the model, in evaluation mode, and its tokenizer."
     device = pick_device(device)
     content = load_checkpoint(path, remedy='restore a backup, or train again')
     if 'tokenizer' not in content:
@@ -140,7 +140,7 @@ def load_model(path:str|Path, device:str='cpu')->tuple[Transformer, Tokenizer]:
 
 # %% ../nbs/04b_run.ipynb #d0a0689a
 def _check_same(where, old, cfg, remedy):
-    "Raise `InputError` if the recorded fields `old` describe another run than `cfg`."
+    "Raise `InputError` if the recorded fields `old` describe a different run."
     old = asdict(Config()) | upgrade_fields(old)    # defaults for fields added since
     # with patience, eval_interval decides when the run ends
     free = CHANGEABLE_ON_RESUME - ({'eval_interval'} if cfg.patience else set())
@@ -163,7 +163,7 @@ class RunFolder:
 
 # %% ../nbs/04b_run.ipynb #b1e2a960
 def check_run_folder(folder:RunFolder, cfg:Config, resume:bool):
-    "Raise `InputError` unless the folder is free or, to `resume`, holds this run."
+    "Raise `InputError` unless the folder is free or, with `resume`, holds this run."
     if not folder.in_use(): return
     if not resume:
         raise InputError(f'{folder} holds a run already: continue it with --resume, '
@@ -201,7 +201,7 @@ def open_run_folder(folder:RunFolder, cfg:Config, resume:bool, environment:dict,
 
 # %% ../nbs/04b_run.ipynb #ccc5ee79
 def best_recorded_loss(folder:RunFolder)->float:
-    "Read the loss of best_model.pt (nats per token); infinite if that is not possible."
+    "Read the loss of best_model.pt (nats per token); return infinity if it cannot be read."
     try: return load_checkpoint(folder.best)['valid_loss'] if folder.best.exists() else math.inf
     except InputError: return math.inf
 
@@ -262,7 +262,7 @@ def load_runs(folder:str|Path)->list[Run]:      # sorted by path
 COLORS = dict(stories='#0072B2', web='#D55E00')
 
 def corpus_color(corpus:str)->str:
-    "Choose blue for stories, orange for everything else."
+    "Return blue for stories, orange for everything else."
     return COLORS['stories' if 'stories' in corpus else 'web']
 
 # %% ../nbs/04b_run.ipynb #a2dd3508
@@ -272,7 +272,7 @@ def style_axes(ax, **kw):
 
 # %% ../nbs/04b_run.ipynb #622645a8
 def validation_curve(run:Run, x:str, y:str)->tuple[np.ndarray,np.ndarray]:
-    "Return two columns of the metrics, at the rows that have an evaluation."
+    "Return two columns of the metrics, for the rows that have an evaluation."
     done = ~np.isnan(run.metrics[y])
     return run.metrics[x][done], run.metrics[y][done]
 

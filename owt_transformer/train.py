@@ -29,7 +29,7 @@ def train_step(
     x:Tensor,           # inputs, int64 [B, T]
     y:Tensor,           # targets, int64 [B, T]
     lr:float,           # learning rate of this step
-    grad_clip:float,    # largest global gradient norm
+    grad_clip:float,    # maximum global gradient norm
     precision=contextlib.nullcontext    # autocast context of the forward pass
 )->tuple[Tensor,Tensor]:    # loss in nats per token, gradient norm before clipping; on the device
     "Do one training step: forward, loss, backward, clip, update."
@@ -65,9 +65,9 @@ def evaluate(
     data:TokenData,             # on the model's device
     sizes:Tensor,               # bytes of each token, from token_bytes
     batch_size:int=32,
-    max_tokens:int|None=None,   # predict about this many tokens, always the same; default: all
+    max_tokens:int|None=None,   # predict about this many tokens, always the same ones; default: all
     precision=contextlib.nullcontext,   # autocast context of the forward pass
-    stride:int|None=None        # step of sliding windows; default: windows side by side
+    stride:int|None=None        # step of sliding windows; default: non-overlapping windows
 )->Evaluation:
     "Compute the validation loss; each token is predicted once."
     nats, n_tokens, n_bytes, sizes = [], 0, [], sizes.to(data.device)
@@ -193,7 +193,7 @@ def fit(
     run_step=None,      # does a step when called; default: a PlainStep
     stop=False          # leave the loop between two steps once this is true
 )->State:
-    "Train until the run is over, or until `stop` is true."
+    "Train until the run is finished or `stop` becomes true."
     run_step, start = run_step or PlainStep(state, data, cfg), time.perf_counter()
     due = lambda interval: state.step % interval == 0 or state.step == cfg.max_iters
     while not (is_finished(state, cfg) or stop):
