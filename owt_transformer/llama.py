@@ -26,7 +26,7 @@ def check_llama_compatible(cfg:ModelConfig):
     "Raise `InputError` if a Llama cannot express this configuration."
     for f in fields(cfg):
         if f.name not in PASSED_ON and (value := getattr(cfg, f.name)) != f.default:
-            raise InputError(f'{f.name}={value} is no Llama: only {f.default} can be exchanged')
+            raise InputError(f'{f.name}={value} is not a Llama setting: only {f.default} can be exchanged')
 
 # %% ../nbs/02a_llama.ipynb #3e2f9cae
 def llama_config(
@@ -69,7 +69,7 @@ def llama_weight_names(num_layers:int)->dict[str,list[str]]:
 def check_weight_names(given, wanted):
     "Raise `InputError` unless both collections contain the same names."
     if foreign := set(given) - set(wanted):
-        raise InputError(f'{min(foreign)} has no place in a Llama of this shape: remove it')
+        raise InputError(f'{min(foreign)} does not belong to a Llama of this shape: remove it')
     if missing := set(wanted) - set(given):
         raise InputError(f'{min(missing)} is missing: give all weights, or correct the shape')
 
