@@ -27,7 +27,7 @@ AXES = {'steps': 'steps', 'tokens': 'tokens', 'seconds': 'seconds of training',
         'flops': 'floating-point operations'}
 
 def progress_axis(run:Run, x:str)->np.ndarray:       # one value for each row of its metrics
-    "Return how far a run had come at each row, in the unit `x`, a key of `AXES`."
+    "Return the steps, tokens, seconds or FLOPs (`x`, a key of `AXES`) up to each row."
     if x == 'flops': return run.metrics['tokens']*run.summary['flops_per_token']
     if x not in AXES: raise InputError(f'there is no axis {x!r}: choose from {", ".join(AXES)}')
     return run.metrics['step' if x == 'steps' else x]
@@ -102,7 +102,7 @@ def fit_power_law(n:np.ndarray, loss:np.ndarray)->PowerLaw:
 
 # %% ../nbs/05_analysis.ipynb #07d84d09
 def bootstrap_power_law(n:np.ndarray, loss:np.ndarray, draws:int=500, seed:int=0)->list[PowerLaw]:
-    "Fit `draws` resamples of the losses after `n` tokens; losses of equal `n` are seeds."
+    "Fit `draws` resamples of the losses after `n` tokens; equal `n` are seeds of one budget."
     n, loss, rng = np.asarray(n), np.asarray(loss), np.random.default_rng(seed)
     same = [np.flatnonzero(n == b) for b in np.unique(n)]
     picks = [np.concatenate([rng.choice(s, len(s)) for s in same]) for _ in range(draws)]
