@@ -17,8 +17,8 @@ from .files import InputError, dump_json
 from .run import Run, load_run
 
 # %% ../nbs/05_analysis.ipynb #1f65a7c3
-def mean_and_std(runs:list[Run], key:str)->tuple[float,float]:     # of a single run: NaN
-    "Compute mean and sample standard deviation of one value of the summaries, over runs."
+def mean_and_std(runs:list[Run], key:str)->tuple[float,float]:     # std of a single run: NaN
+    "Compute the mean and sample standard deviation of one summary value over runs."
     values = np.array([r.summary[key] for r in runs])
     return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
@@ -27,7 +27,7 @@ AXES = {'steps': 'steps', 'tokens': 'tokens', 'seconds': 'seconds of training',
         'flops': 'floating-point operations'}
 
 def progress_axis(run:Run, x:str)->np.ndarray:       # one value for each row of its metrics
-    "Return the steps, tokens, seconds or FLOPs (`x`, a key of `AXES`) up to each row."
+    "Return the progress of a run at each row, in the unit `x`, a key of `AXES`."
     if x == 'flops': return run.metrics['tokens']*run.summary['flops_per_token']
     if x not in AXES: raise InputError(f'there is no axis {x!r}: choose from {", ".join(AXES)}')
     return run.metrics['step' if x == 'steps' else x]
@@ -36,7 +36,7 @@ def progress_axis(run:Run, x:str)->np.ndarray:       # one value for each row of
 def decompose_gap(
     hard:tuple[float,float], easy:tuple[float,float]    # each: nats per token, bytes per token
 )->dict:                # ratios: loss, bits per byte (text), bytes per token; shares that sum to 1
-    "Split the ratio of two losses into text and token length."
+    "Split the ratio of two losses into the effects of text and token length."
     if hard[0] == easy[0]:
         raise InputError(f'both losses are {hard[0]}: there is no gap to split, compare other runs')
     loss, length = hard[0]/easy[0], hard[1]/easy[1]
@@ -51,8 +51,8 @@ CITED = {'owt': (4.02, 4.371), 'tinystories': (1.395, 4.119)}
 
 # %% ../nbs/05_analysis.ipynb #fd85afec
 def shapley_gap(
-    loss:dict   # (text, tokenizer) -> loss: two texts, tokenizers of the same names; harder first
-)->dict:        # factors: of the text, of the tokenizer, of both; share of the text in logarithms
+    loss:dict   # (text, tokenizer) -> loss: two texts, tokenizers with the same names; harder first
+)->dict:        # factors of text, tokenizer and both; share of the text in logarithms
     "Split the ratio of two losses into text and tokenizer, from all four combinations."
     a, b = dict.fromkeys(text for text, _ in loss)
     text = math.sqrt(loss[a,a]/loss[b,a] * loss[a,b]/loss[b,b])
@@ -68,7 +68,7 @@ def gap_share(hard:float, between:float, easy:float)->float:    # 0: as easy; 1:
 # %% ../nbs/05_analysis.ipynb #3c559809
 @dataclass
 class PowerLaw:
-    "The loss after n tokens: asymptote + scale * n**-exponent."
+    "Predict the loss after n tokens: asymptote + scale * n**-exponent."
     asymptote:float
     scale:float
     exponent:float
@@ -88,7 +88,7 @@ def _fit_lines(x, y):
 ALPHAS = np.geomspace(.03, 3, 400)
 
 def fit_power_law(n:np.ndarray, loss:np.ndarray)->PowerLaw:
-    "Fit losses after `n` tokens by least squares; the asymptote is not negative."
+    "Fit the losses after `n` tokens by least squares, with a non-negative asymptote."
     n, loss = np.asarray(n, float), np.asarray(loss, float)
     if len(set(n)) < 3:
         raise InputError(f'{len(set(n))} budgets cannot determine 3 parameters: give at least 3')
@@ -102,7 +102,7 @@ def fit_power_law(n:np.ndarray, loss:np.ndarray)->PowerLaw:
 
 # %% ../nbs/05_analysis.ipynb #07d84d09
 def bootstrap_power_law(n:np.ndarray, loss:np.ndarray, draws:int=500, seed:int=0)->list[PowerLaw]:
-    "Fit `draws` resamples of the losses after `n` tokens; equal `n` are seeds of one budget."
+    "Fit `draws` resamples of the losses after `n` tokens; losses with equal `n` are seeds."
     n, loss, rng = np.asarray(n), np.asarray(loss), np.random.default_rng(seed)
     same = [np.flatnonzero(n == b) for b in np.unique(n)]
     picks = [np.concatenate([rng.choice(s, len(s)) for s in same]) for _ in range(draws)]
@@ -111,13 +111,13 @@ def bootstrap_power_law(n:np.ndarray, loss:np.ndarray, draws:int=500, seed:int=0
 # %% ../nbs/05_analysis.ipynb #ed870277
 def copy_run_record(
     folder:str|Path,    # of a finished run
-    dest:str|Path       # a folder; created if needed, files of the same names are replaced
+    dest:str|Path       # created if needed; files with the same names are replaced
 )->Run:
     "Copy the configuration, the metrics and the summary of a run."
     folder, dest, run = Path(folder), Path(dest), load_run(folder)
     dest.mkdir(parents=True, exist_ok=True)
     for name in ('summary.json', 'metrics.csv'): shutil.copyfile(folder/name, dest/name)
-    config = run.config | {k: Path(run.config.get(k, '')).name          # no paths of this machine
+    config = run.config | {k: Path(run.config.get(k, '')).name          # no local paths
                            for k in ('train_text', 'valid_text', 'data_dir', 'tokenizer')}
     dump_json(dest/'config.json', config)
     return load_run(dest)

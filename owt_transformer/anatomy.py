@@ -25,7 +25,7 @@ from .tokenizer import END_OF_TEXT, Tokenizer, split_words, to_bytes
 # %% ../nbs/05a_anatomy.ipynb #8e33a6a0
 @torch.no_grad()
 def token_losses(model:Transformer, data:TokenData)->dict[str,np.ndarray]:
-    "Compute id, nats, context, right and confidence of each target; `data` on the model's device."
+    "Compute the five arrays for all targets of `data`, which is on the model's device."
     parts = []
     for x, y in data.eval_batches(batch_size=32):
         for z, target in chunked_logits(model.hidden(x), model.head, y):
@@ -35,12 +35,12 @@ def token_losses(model:Transformer, data:TokenData)->dict[str,np.ndarray]:
             columns = target, nats.cpu().double(), guess == target, best.exp().cpu().double()
             parts.append([column.cpu().numpy() for column in columns])
     ids, nats, right, confidence = map(np.concatenate, zip(*parts))
-    context = np.arange(len(ids)) % data.context_length + 1     # windows stand side by side
+    context = np.arange(len(ids)) % data.context_length + 1     # windows do not overlap
     return dict(id=ids, nats=nats, context=context, right=right, confidence=confidence)
 
 # %% ../nbs/05a_anatomy.ipynb #3437317f
 def loss_shade(nats:float, top:float=6.)->str:
-    "Return the background colour of a token: transparent at 0 nats, darkest from `top` on."
+    "Return the background colour of a token: transparent at 0 nats, darkest at `top` and above."
     return f'rgba(213,94,0,{min(nats/top, 1)*.5:.2f})'
 
 def loss_heatmap(
@@ -118,7 +118,7 @@ def loss_by_context(losses:dict)->dict:               # 'edge', 'n' and 'mean' o
 
 # %% ../nbs/05a_anatomy.ipynb #34fa3ead
 def loss_by_frequency(losses:dict, train:np.ndarray)->dict:   # also the 'share' of all nats
-    "Average the nats per token by its count in the training tokens, in bins of a factor of 4."
+    "Average the nats per token by the token's training count, in bins of a factor of 4."
     counts = np.bincount(train, minlength=losses['id'].max()+1)[losses['id']]
     curve = _bin_means(counts, losses['nats'], [0] + [4**k for k in range(12)])
     return curve | dict(share=[m*n/losses['nats'].sum() for m,n in zip(curve['mean'], curve['n'])])
@@ -127,26 +127,26 @@ def loss_by_frequency(losses:dict, train:np.ndarray)->dict:   # also the 'share'
 def loss_by_position(losses:dict, end_id:int)->dict:      # bins as in loss_by_context
     "Average the nats per token by position in the document, counted from 1 after each `end_id`."
     ends, n = np.flatnonzero(losses['id'] == end_id), len(losses['id'])
-    later = np.arange(ends.min(initial=n) + 1, n)       # the first document may be cut
+    later = np.arange(ends.min(initial=n) + 1, n)       # the first document may be truncated
     position = later - ends[np.searchsorted(ends, later) - 1]
     return _bin_means(position, losses['nats'][later], EDGES)
 
 # %% ../nbs/05a_anatomy.ipynb #449ac2dd
 def loss_by_document(losses:dict, sizes:np.ndarray, end_id:int)->tuple[np.ndarray,np.ndarray]:
-    "Sum nats and bytes of each document; `sizes` are bytes by token id, `end_id` ends a document."
+    "Sum nats and bytes for each document; `sizes` are bytes by token id, `end_id` ends a document."
     ends = losses['id'] == end_id
     doc = np.cumsum(ends) - ends    # document of each token; its end belongs to it
     return tuple(np.bincount(doc, weights=w) for w in (losses['nats'], sizes[losses['id']]))
 
 # %% ../nbs/05a_anatomy.ipynb #2d9152b6
 def bootstrap_bits_per_byte(bits:np.ndarray, size:np.ndarray, draws:int=2000, seed:int=0):
-    "Compute bits per byte of `draws` resamples, from bits and size in bytes of each document."
+    "Compute the bits per byte of `draws` resamples from the bits and bytes of each document."
     picked = np.random.default_rng(seed).integers(0, len(bits), (draws, len(bits)))
     return bits[picked].sum(1)/size[picked].sum(1)
 
 # %% ../nbs/05a_anatomy.ipynb #0e792870
 def bootstrap_interval(losses:dict, sizes:np.ndarray, end_id:int, **sampling)->tuple[float,float]:
-    "Compute a 95% interval for bits per byte; `sampling` goes to `bootstrap_bits_per_byte`."
+    "Compute a 95% interval for the bits per byte; `sampling` goes to `bootstrap_bits_per_byte`."
     nats, size = loss_by_document(losses, sizes, end_id)
     bits = bootstrap_bits_per_byte(nats/math.log(2), size, **sampling)
     return tuple(float(q) for q in np.quantile(bits, [.025, .975]))
@@ -169,7 +169,7 @@ def _measure(model, tokenizer, ids):
 
 def evaluate_documents(
     model:Transformer, tokenizer:Tokenizer, documents:list[str],
-    whole:bool=True             # False: the documents are cut, so their ends do not count
+    whole:bool=True             # False: documents are truncated, so their ends do not count
 )->dict:                        # bits and bytes per token, number of tokens, accuracy
     "Evaluate a model on any documents."
     ids = tokenizer.encode(END_OF_TEXT.join([*documents, '']))
@@ -206,7 +206,7 @@ def sentence_losses(model:Transformer, tokenizer:Tokenizer, sentence:str)->dict:
 # %% ../nbs/05a_anatomy.ipynb #6babc044
 def compare_with_truth(
     model:Transformer, tokenizer:Tokenizer, grammar:Grammar, documents:list[str]
-)->dict:                        # bits of each document: 'true', and for the 'model'
+)->dict:                        # bits of each document: 'true' and by the 'model'
     "Compare the loss of a model on documents from a grammar with their true cost."
     ids = tokenizer.encode(END_OF_TEXT.join(['', *documents, '']))
     nats, _ = loss_by_document(*_measure(model, tokenizer, ids))
@@ -235,7 +235,7 @@ def analyze_losses(
     model:Transformer, tokenizer:Tokenizer, train:np.ndarray, valid:np.ndarray,     # token ids
     texts:dict[str,list[str]]               # name -> other documents to evaluate
 )->dict:
-    "Make all measurements of this notebook, in plain values."
+    "Collect all measurements of this notebook as plain Python values."
     losses, sizes, end = _measure(model, tokenizer, valid)
     groups = token_kinds(tokenizer)[losses['id']]
     nats, size = loss_by_document(losses, sizes, end)

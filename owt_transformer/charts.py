@@ -27,19 +27,19 @@ from .files import InputError
 
 # %% ../nbs/05d_charts.ipynb #2e8811a0
 def format_si(v:float)->str:
-    "A number for an axis: three significant digits at most, thousands and millions as k and M."
+    "Format a number for an axis: three significant digits at most, k for 1000, M for a million."
     group = min(max(int(f'{v:.2e}'.split('e')[1])//3, 0), 6)
     return (f'{v/1000**group:.3g}' + ' kMGTPE'[group].strip()).replace('-', '−')
 
 # %% ../nbs/05d_charts.ipynb #44851d62
 def format_number(v:float)->str:
-    "A number for a table: '1,228,800', '4.523', '0.001234'."
+    "Format a number for a table: '1,228,800', '4.523', '0.001234'."
     style = ',.0f' if v == round(v) or abs(v) >= 1000 else '#.4g'
     return f'{v:{style}}'.rstrip('.').replace('-', '−')
 
 # %% ../nbs/05d_charts.ipynb #e5b9fa47
 def format_labels(values:list[float])->list[str]:
-    "Labels for the values of one chart, with the same number of decimals."
+    "Format the values of one chart as labels with the same number of decimals."
     whole, top = all(v == round(v) for v in values), max(map(abs, values)) or 1
     places = 0 if whole else max(2 - math.floor(math.log10(top)), 0)
     texts = [f'{v:,.{places}f}' if round(v, places) or not v else f'{v:.1g}' for v in values]
@@ -47,13 +47,13 @@ def format_labels(values:list[float])->list[str]:
 
 # %% ../nbs/05d_charts.ipynb #f9d7f6a1
 def tick_locator(low:float, high:float, log:bool, n:int):
-    "A Matplotlib locator for an axis from `low` to `high` with `n` ticks or a few less."
+    "Choose a Matplotlib locator for an axis `low` to `high` with `n` ticks or a few fewer."
     if not log: return MaxNLocator(n, steps=[1, 2, 5, 10])
     return LogLocator(numticks=n) if high > 1000*low else LogLocator(subs=(1, 3))
 
 # %% ../nbs/05d_charts.ipynb #9dbc432c
 def push_apart(wanted:list[float], heights:list[float], low:float, high:float)->list[float]:
-    "Centres near those wanted where labels neither overlap nor leave the picture, low … high."
+    "Find centres near those wanted so that labels neither overlap nor leave low … high."
     order = np.argsort(wanted)
     tall = np.array(heights)[order]
     stacked = np.cumsum(tall) - tall/2          # centres in a stack that begins at zero
@@ -62,16 +62,16 @@ def push_apart(wanted:list[float], heights:list[float], low:float, high:float)->
     return centres[np.argsort(order)].tolist()
 
 # %% ../nbs/05d_charts.ipynb #10055c02
-SIZE, LINE = 13.5, 16       # pixels: letters as measured, and from one line to the next
+SIZE, LINE = 13.5, 16       # pixels: font size when measuring, line height
 FONT = dict(fontsize=SIZE, family='DejaVu Sans', parse_math=False)
 
 def wrap(text:str, width:float)->str:
-    "The text in lines of about `width` pixels."
+    "Wrap the text into lines of about `width` pixels."
     return fill(text, int(width/7))
 
 # %% ../nbs/05d_charts.ipynb #0ec602c6
 def _numbers(what:str, values, n:int)->list[float]:
-    "Plain finite numbers, `n` of them."
+    "Return the `n` values as plain finite numbers, or raise an `InputError`."
     out = [float(v) for v in values]
     if len(out) != n: raise InputError(f'{what} has {len(out)} values for {n} points: give {n}')
     if bad := [v for v in out if not math.isfinite(v)]:
@@ -81,7 +81,7 @@ def _numbers(what:str, values, n:int)->list[float]:
 # %% ../nbs/05d_charts.ipynb #d822e3af
 @dataclass
 class Series:
-    "A curve or the bars of one colour, with intervals where the uncertainty is known."
+    "Hold a curve or the bars of one colour, with intervals where the uncertainty is known."
     name:str
     x:list[float]           # increasing
     y:list[float]
@@ -112,7 +112,7 @@ def _paint(kind:str, rgba)->str:
 
 # %% ../nbs/05d_charts.ipynb #d4110608
 class SVGRenderer(RendererBase):
-    "Writes what Matplotlib draws as short SVG."
+    "Write what Matplotlib draws as short SVG."
     def __init__(self, width:float, height:float):
         super().__init__()
         self.size, self.parts, self.series, self.is_line = (width, height), {}, None, False
@@ -123,7 +123,7 @@ class SVGRenderer(RendererBase):
     def open_group(self, s, gid=None): self.series, self.is_line = gid, s == 'line2d' and gid
 
     def add(self, tag:str, style:str, content:str):
-        "Put the content into the element that has the same style."
+        "Append the content to the element with the same style."
         key = tag, f' data-s="{self.series}"{style}' if self.series else style
         self.parts[key] = self.parts.get(key, '') + content
 
@@ -150,7 +150,7 @@ class SVGRenderer(RendererBase):
 
 # %% ../nbs/05d_charts.ipynb #be58c677
 def draw_svg(fig:Figure, extra:str='')->str:
-    "A Matplotlib figure as SVG, with `extra` attributes."
+    "Convert a Matplotlib figure to SVG, with `extra` attributes."
     renderer, (width, height) = SVGRenderer(*fig.bbox.size), map(_px, fig.bbox.size)
     for text in fig.findobj(lambda artist: hasattr(artist, 'get_ha')): text.set_url(text.get_ha())
     fig.draw(renderer)
@@ -163,11 +163,11 @@ def draw_svg(fig:Figure, extra:str='')->str:
 INK, PALE, FAINT = ('k', .8), ('k', .5), ('k', .13)
 
 class Chart:
-    "What all kinds of charts share."
+    "Provide what all kinds of charts share."
     def _repr_html_(self)->str: return chart_html(self)
 
     def __repr__(self)->str:
-        "A sentence, also used as alt text: the title and what there is to see."
+        "Describe the chart in a sentence, also used as alt text: its title and what it shows."
         def ends(s):
             points = [*zip(s.y, map(self.rows.get, s.x))]
             a, b = (min(points), max(points)) if self.categories else (points[0], points[-1])
@@ -177,7 +177,7 @@ class Chart:
         return f'{self.title}. {what}: {"; ".join([*map(ends, self.series), *dotted])}.'
 
     def figure(self, width:int)->Figure:
-        "The chart as a Matplotlib figure, `width` pixels wide, without title and legend."
+        "Draw the chart as a Matplotlib figure, `width` pixels wide, without title or legend."
         if not self.series: raise InputError(f'{self.title!r} has no series: give at least one')
         fig = Figure((width/72, 330/72), 72, facecolor='none', layout='constrained')
         fig.suptitle(wrap(self.ylabel, width), x=0, ha='left', color=INK, **FONT)
@@ -189,7 +189,7 @@ class Chart:
 
 # %% ../nbs/05d_charts.ipynb #530e88dc
 def label_ends(ax, width:float, names:list[str], x:list[float], y:list[float]):
-    "Write names and last values on the right of axes, and join them to the points x, y."
+    "Write names and last values to the right of the axes, and join them to the points x, y."
     texts = [wrap(f'{name} {v}', .33*width) for name, v in zip(names, format_labels(y))]
     heights = [LINE*text.count('\n') + LINE + 2 for text in texts]
     lead = dict(arrowstyle='-', color=PALE, lw=1, relpos=(0, .5), shrinkA=2, shrinkB=6)
@@ -198,7 +198,7 @@ def label_ends(ax, width:float, names:list[str], x:list[float], y:list[float]):
               for i, (text, end) in enumerate(zip(texts, zip(x, y)))]
     ax.figure.set_figheight(max(330, 100 + sum(heights))/72)
     ax.figure.get_layout_engine().execute(ax.figure)
-    ax.figure.set_layout_engine('none')             # the layout stays
+    ax.figure.set_layout_engine('none')             # freeze the layout
     box, wanted = ax.bbox, ax.transData.transform([*zip(x, y)])[:, 1]
     for label, centre in zip(labels, push_apart(wanted, heights, box.y0, box.y1)):
         label.set_y((centre - box.y0)/box.height)
@@ -206,14 +206,14 @@ def label_ends(ax, width:float, names:list[str], x:list[float], y:list[float]):
 # %% ../nbs/05d_charts.ipynb #43f8e47b
 @dataclass(repr=False)
 class LineChart(Chart):
-    "Curves over a common axis."
+    "Draw curves over a common axis."
     series:list[Series]
     title:str
     xlabel:str
     ylabel:str
     log_x:bool=False
     log_y:bool=False
-    zero:bool=True          # the vertical axis begins at zero (where it is not logarithmic)
+    zero:bool=True          # the vertical axis begins at zero (unless it is logarithmic)
     source:str=''           # which file the numbers were computed from
     lines:dict[str,float]=field(default_factory=dict)   # dotted horizontal lines: label -> value
     kind, marks, weights, categories = 'Line chart', '●■▲◆▼★', '1 1', ()
@@ -251,7 +251,7 @@ class LineChart(Chart):
 # %% ../nbs/05d_charts.ipynb #68b493e0
 @dataclass(repr=False)
 class BarChart(Chart):
-    "Grouped horizontal bars."
+    "Draw grouped horizontal bars."
     categories:list[str]
     series:list[tuple]      # (name, values, color), or (name, values, color, low, high)
     title:str
@@ -285,7 +285,7 @@ class BarChart(Chart):
 
 # %% ../nbs/05d_charts.ipynb #fb6ee7a7
 def table(chart:Chart)->str:
-    "The data of a chart as an HTML table."
+    "Format the data of a chart as an HTML table."
     def cell(s, x):
         if x not in s.x: return ''
         value, *interval = [format_number(v[s.x.index(x)]) for v in (s.y, s.low, s.high) if v]
@@ -388,7 +388,7 @@ window.owtCharts = () => document.querySelectorAll('.owt-chart:not([data-live])'
 ASSETS = re.sub(r'\n\s*', ' ', f'<style>{STYLE}</style><script>{{{SCRIPT}}}</script>')
 
 def chart_html(chart:Chart, assets:bool=True)->str:
-    "A chart as HTML; with `assets`, style sheet and script are included."
+    "Format a chart as HTML; with `assets`, include the style sheet and script."
     title, source = escape(chart.title), f'Source: {escape(chart.source)}' if chart.source else ''
     keys = ''.join('<button type="button" aria-pressed="true" disabled>'
                    f'<i style="color:{_mix(s.color)}">{chart.marks[i % len(chart.marks)]}</i>'
@@ -407,14 +407,14 @@ aria-label="Data: {title}">{table(chart)}</div></details>
 
 # %% ../nbs/05d_charts.ipynb #09c93f68
 def load_assets():
-    "Show style sheet and script, and let the charts of this notebook leave them out from now on."
+    "Show the style sheet and script, and omit them from later charts of this notebook."
     as_html = get_ipython().display_formatter.formatters['text/html']
     as_html.for_type(Chart, lambda chart: chart_html(chart, assets=False))
     return display.HTML(ASSETS)
 
 # %% ../nbs/05d_charts.ipynb #524d32a3
 def static_figure(chart:Chart)->Figure:
-    "A chart as a Matplotlib figure with title and legend."
+    "Draw a chart as a Matplotlib figure with title and legend."
     fig = chart.figure(680)
     fig.set(facecolor='w', layout_engine='constrained', figheight=fig.get_figheight() + .6)
     fig.suptitle(chart.title, x=.005, ha='left', weight='bold', **FONT)

@@ -29,7 +29,7 @@ from .tokenizer import END_OF_TEXT, Tokenizer, to_bytes
 
 # %% ../nbs/05e_dashboards.ipynb #bee86256
 class _HTMLOutput(widgets.Output):
-    "An `Output` widget with a `value`, as an `HTML` widget has; scripts in it run."
+    "Give an `Output` widget, which runs scripts, the `value` of an `HTML` widget."
     @property
     def value(self)->str: return self.outputs[0]['data']['text/html'] if self.outputs else ''
 
@@ -45,7 +45,7 @@ def _error_html(message:str)->str:
 
 # %% ../nbs/05e_dashboards.ipynb #195bf0ef
 class Dashboard(widgets.VBox):
-    "Controls above a view that is drawn again whenever one of them changes."
+    "Show controls above a view that is redrawn whenever one of them changes."
     def __init__(self, controls:dict, draw):    # argument of draw -> its widget; draw returns HTML
         self.controls, self.draw, self.view = controls, draw, _HTMLOutput()
         for name, c in controls.items():
@@ -119,7 +119,7 @@ class TrainingThread(widgets.VBox):
     def halt(self, button=None): self.stop.raised = True; self.report('stopping after this step')
 
     def update(self, text:float=0, chart:float=0):
-        "Draw each part that is empty or was drawn at least so many seconds ago."
+        "Redraw each part that is empty or at least `text` or `chart` seconds old."
         for view, wait, html in (
             (self.text, text, lambda: progress_html(self.cfg, self.rows, self.status) + self.error),
             (self.chart, chart, lambda: losses_html(self.cfg, self.rows, self.sample))):
@@ -144,7 +144,7 @@ class TrainingThread(widgets.VBox):
 
 # %% ../nbs/05e_dashboards.ipynb #9e96f62e
 def smooth(values:np.ndarray, weight:float)->np.ndarray:
-    "Take the exponential moving average with bias correction; `weight` from 0 to below 1."
+    "Compute the exponential moving average with bias correction; `weight` from 0 to below 1."
     sums = accumulate((1-weight)*values, lambda total, v: weight*total + v)
     return np.array([*sums])/(1 - weight**np.arange(1, len(values)+1))
 
@@ -182,7 +182,7 @@ def compare_runs_html(
 
 # %% ../nbs/05e_dashboards.ipynb #853a3b9c
 def explore_runs(runs:list[Run])->Dashboard:
-    "Choose recorded runs, axes and smoothing."
+    "Plot recorded runs with a choice of runs, axes and smoothing."
     by_name, choices = _by_name(runs), lambda table: [(text, key) for key, text in table.items()]
     return Dashboard(dict(
         names=widgets.SelectMultiple(options=[*by_name], value=[*by_name], description='runs'),
@@ -286,6 +286,6 @@ def tokens_html(tokenizers:dict[str,Tokenizer], text:str)->str:
 
 # %% ../nbs/05e_dashboards.ipynb #b830451c
 def explore_tokens(tokenizers:dict[str,Tokenizer])->Dashboard:
-    "Type a text and see its tokens."
+    "Show the tokens of any text that you type."
     text = widgets.Textarea('Once upon a time, there was a café.', rows=3, layout={'width': '95%'})
     return Dashboard(dict(text=text), partial(tokens_html, tokenizers))

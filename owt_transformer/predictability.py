@@ -33,7 +33,7 @@ def _find(keys, wanted):
 
 # %% ../nbs/05b_predictability.ipynb #fe4f497c
 class KneserNey:
-    "Interpolated Kneser-Ney n-gram model over token ids, of `order` tokens (1: frequencies alone)."
+    "Fit an interpolated Kneser-Ney model of `order` tokens to token ids (1: frequencies alone)."
     def __init__(self, train:np.ndarray, order:int, vocab_size:int):
         if not 1 <= order < len(train):
             raise InputError(f'order={order} must be 1 to {len(train)-1}: change it or add text')
@@ -43,9 +43,9 @@ class KneserNey:
         for k in range(1, order):
             keys, first, longer = np.unique(row[:-1]*vocab_size + train[k:],
                                             return_index=True, return_inverse=True)
-            self._add_level(row[1:][first])     # after how many different tokens
+            self._add_level(row[1:][first])     # number of different tokens it follows
             self.keys.append(keys); row = longer
-        self._add_level(row)                    # how often
+        self._add_level(row)                    # number of occurrences
 
     def _add_level(self, rows):
         counts = np.bincount(rows, minlength=len(self.keys[-1]) + 1)
@@ -84,7 +84,7 @@ def read_words(path:str|Path)->list[str]:
 
 # %% ../nbs/05b_predictability.ipynb #8eada21f
 def vocabulary_coverage(counts:Counter, n:int)->float:
-    "Compute the share of a text that its `n` most frequent words make up."
+    "Compute the share of a text accounted for by its `n` most frequent words."
     return sum(c for _,c in counts.most_common(n))/counts.total()
 
 # %% ../nbs/05b_predictability.ipynb #06203b4b
@@ -101,20 +101,20 @@ def _spaced(n):
 
 # %% ../nbs/05b_predictability.ipynb #facb05cd
 def zipf_curve(counts:Counter)->dict:
-    "Sample word frequencies, per million, at ranks evenly spaced in logarithm."
+    "Sample word frequencies, per million, at logarithmically spaced ranks."
     ranks, found = _spaced(len(counts)), sorted(counts.values(), reverse=True)
     return dict(rank=ranks.tolist(), per_million=[found[r-1]*1e6/counts.total() for r in ranks])
 
 # %% ../nbs/05b_predictability.ipynb #b10fee9f
 def heaps_curve(words:list[str])->dict:
-    "Count the different words among the first n, for some n evenly spaced in logarithm."
+    "Count the different words among the first n, for logarithmically spaced n."
     first = sorted({w: i for i, w in reversed([*enumerate(words)])}.values())   # first occurrences
     at = _spaced(len(words))
     return dict(words=at.tolist(), distinct=np.searchsorted(first, at).tolist())
 
 # %% ../nbs/05b_predictability.ipynb #700d25a7
 def heaps_exponent(curve:dict)->float:
-    "Fit the slope of Heaps' curve over its last factor of ten, in logarithms."
+    "Fit the log-log slope of Heaps' curve over its last factor of ten."
     n, d = (np.log(np.array(curve[k])) for k in ('words', 'distinct'))
     late = n > n[-1] - math.log(10)
     return float(np.polyfit(n[late], d[late], 1)[0]) if late.sum() > 1 else math.nan
@@ -145,7 +145,7 @@ def conditional_entropies(train:list[str], valid:list[str], longest:int=4)->dict
 
 # %% ../nbs/05b_predictability.ipynb #3ac26d0f
 def word_tokens(tokenizer:Tokenizer)->list[str]:   # in the order in which they were learnt
-    "List the tokens of a space and at least two letters."
+    "List the tokens that consist of a space and at least two letters."
     texts = (tokenizer.vocab[i].decode('utf-8', errors='ignore') for i in sorted(tokenizer.vocab))
     return [t for t in texts if t[:1] == ' ' and len(t) > 2 and t[1:].isalpha()]
 
@@ -163,7 +163,7 @@ def compare_vocabularies(tokenizers:dict[str,Tokenizer], n:int=12)->dict:
 
 # %% ../nbs/05b_predictability.ipynb #a4f27d71
 def _word_figures(train, valid):
-    "Make every measurement on words."
+    "Compute all word statistics."
     counts, heaps = Counter(train), heaps_curve(train)
     return dict(words=len(train), distinct_words=len(counts),
                 coverage={str(n): vocabulary_coverage(counts, n) for n in (100, 1000, 10_000)},
@@ -174,9 +174,9 @@ def _word_figures(train, valid):
 # %% ../nbs/05b_predictability.ipynb #a9072737
 def measure_predictability(
     data:PreparedData, train_text:str|Path, valid_text:str|Path,    # tokens, and their text files
-    words:int=600_000           # training words to look at; of the validation text, a tenth
+    words:int=600_000           # training words to use; a tenth as many from the validation text
 )->dict:
-    "Measure how predictable a corpus is without a neural network, in plain values."
+    "Measure how predictable a corpus is without a neural network; return plain values."
     old, new = ([to_bytes(d) for d in iter_documents(path)] for path in (train_text, valid_text))
     V, meta, lengths = len(data.tokenizer), data.meta, [*map(len, old)]
     bits = lambda p: predicted_bits_per_byte(p, data.valid, token_bytes(data.tokenizer).numpy())

@@ -64,7 +64,7 @@ def _share(hits, total): return hits/total if total else float('nan')
 
 # %% ../nbs/05c_writing.ipynb #3c75c9aa
 def distinct_ngrams(texts:list[str], n:int)->float:
-    "Compute the share of different word n-grams; it falls as the amount of text grows."
+    "Compute the share of distinct word n-grams; it falls as the amount of text grows."
     grams = [g for t in texts for g in _ngrams(t, n)]
     return _share(len(set(grams)), len(grams))
 
@@ -84,7 +84,7 @@ def copied_ngrams(texts:list[str], train:list[str], n:int)->float:
 
 # %% ../nbs/05c_writing.ipynb #44767258
 def truncate_to_lengths(documents:list[str], samples:list[str])->list[str]:
-    "Cut documents to the numbers of words of the samples; a shorter document stays whole."
+    "Truncate documents to the word counts of the samples; a shorter document stays whole."
     if len(documents) < len(samples):
         raise InputError(f'only {len(documents)} documents for {len(samples)} samples: give more')
     first = lambda text, n: ''.join(re.findall(r'\s*\S+', text)[:n])
@@ -92,7 +92,7 @@ def truncate_to_lengths(documents:list[str], samples:list[str])->list[str]:
 
 # %% ../nbs/05c_writing.ipynb #99bc1c6f
 def _measures(texts, train, readers):
-    "Make all measures of a set of texts."
+    "Compute all measures of a set of texts."
     return dict(
         words=sum(len(t.split()) for t in texts), repetition=repeated_ngrams(texts, 4),
         distinct={str(k): distinct_ngrams(texts, k) for k in (1, 2, 3)},
@@ -103,12 +103,12 @@ def _measures(texts, train, readers):
 # %% ../nbs/05c_writing.ipynb #0972933d
 def measure_writing(
     model:Transformer, tokenizer:Tokenizer,
-    train:list[str], valid:list[str],       # documents of the training text, and others
+    train:list[str], valid:list[str],       # documents of the training text, and held-out ones
     readers:dict[str,tuple],    # name -> (model, tokenizer) that evaluates the samples
     n:int=64, max_new_tokens:int=120,       # texts for each setting, and their length
     settings:list[tuple]=SETTINGS           # temperature 0 gives the same text n times: left out
 )->dict:
-    "Make all measurements of this notebook, in plain values."
+    "Collect all measurements of this notebook as plain Python values."
     def measure(**setting):
         texts = [continue_text(model, tokenizer, '', max_new_tokens, seed=s, **setting)
                  for s in range(n)]
@@ -139,7 +139,7 @@ def _arguments(argv):
 
 # %% ../nbs/05c_writing.ipynb #91590b22
 def _write(model, tokenizer, args):
-    "Print each text as soon as it is ready, with a line between two."
+    "Print each text as soon as it is ready, with a separator line between texts."
     params = dict(temperature=args.temperature, top_k=args.top_k, top_p=args.top_p)
     for i in range(args.number):
         if i: print('---')
@@ -156,7 +156,7 @@ def _read(model, tokenizer, path):
           f"({result['tokens']:,} tokens, accuracy {result['accuracy']:.1%})")
 
 # %% ../nbs/05c_writing.ipynb #1160fdab
-def main(argv:list[str]|None=None)->int:    # exit code: 0 done, 2 wrong input, 130 Ctrl-C
+def main(argv:list[str]|None=None)->int:    # exit code: 0 done, 2 invalid input, 130 Ctrl-C
     "Run the command line: let a trained model write, or evaluate a text."
     args = _arguments(argv)
     def work():
