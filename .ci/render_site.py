@@ -1,6 +1,5 @@
 "Render the web site into `_docs` without Quarto: nbdev prepares the pages, smalldocs lays them out, latex2mathml sets the formulas"
 import html, os, re, shutil, sys
-from pathlib import Path
 
 import nbdev.quarto
 from latex2mathml.converter import convert
