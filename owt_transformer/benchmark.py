@@ -20,7 +20,8 @@ import numpy as np, torch
 
 # %% ../nbs/04f_benchmark.ipynb #0681ff88
 from .command import run_with_exit_code
-from .config import Experiment, Config, make_experiment, make_parser, parse_options
+from .config import (Config, Experiment, experiment_from_options, make_parser,
+                                    parse_options)
 from .data import TokenData
 from .files import InputError, dump_json
 from .device import describe_setup, environment_info, make_setup, flops_utilization
@@ -113,7 +114,7 @@ def make_contender(name:str, cfg:Config, tokens:np.ndarray):
 _steps = {}     # name -> training step, in the process of that contender
 
 def _time_steps(name, cfg, n):
-    "Run a step that is not counted and time `n` more, in the process of a contender."
+    "Run an untimed step, then time `n` more, in the process of a contender."
     try:
         if name not in _steps: _steps[name] = make_contender(name, cfg, zipf_tokens(cfg))
         step, device = _steps[name], make_setup(cfg).device
@@ -291,7 +292,7 @@ def parse_benchmark(argv:list[str]|None=None)->tuple[Experiment,dict]:     # wha
     add('--profile', help='list the kernels of our step, and save a trace')
     given = parse_options(parser, argv)
     options = {name: given.pop(name) for name in ('compare', 'ladder', 'profile')}
-    return make_experiment(given, 'owt'), options
+    return experiment_from_options(given, 'owt'), options
 
 # %% ../nbs/04f_benchmark.ipynb #5d38674a
 def main(argv:list[str]|None=None)->int:    # 0 done, 2 wrong input, 130 stopped by Ctrl-C

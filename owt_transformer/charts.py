@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SIZE', 'LINE', 'FONT', 'INK', 'PALE', 'FAINT', 'STYLE', 'SCRIPT', 'ASSETS', 'format_si', 'format_number',
            'format_labels', 'tick_locator', 'push_apart', 'wrap', 'Series', 'SVGRenderer', 'draw_svg', 'Chart',
-           'label_ends', 'LineChart', 'BarChart', 'table', 'chart_html', 'load_assets', 'static_figure']
+           'label_ends', 'LineChart', 'BarChart', 'table', 'chart_html', 'init_notebook_charts', 'static_figure']
 
 # %% ../nbs/05d_charts.ipynb #22398235
 import math, re
@@ -406,7 +406,7 @@ aria-label="Data: {title}">{table(chart)}</div></details>
 <small>{source}</small></figure><script>window.owtCharts?.()</script></div>"""
 
 # %% ../nbs/05d_charts.ipynb #09c93f68
-def load_assets():
+def init_notebook_charts():
     "Show the style sheet and script, and omit them from later charts of this notebook."
     as_html = get_ipython().display_formatter.formatters['text/html']
     as_html.for_type(Chart, lambda chart: chart_html(chart, assets=False))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CHANGEABLE_ON_RESUME', 'PRESETS', 'Config', 'field_choices', 'check_config', 'did_you_mean', 'config_from_dict',
-           'load_configs', 'make_parser', 'parse_options', 'Experiment', 'make_experiment', 'parse_args']
+           'load_configs', 'make_parser', 'parse_options', 'Experiment', 'experiment_from_options', 'parse_args']
 
 # %% ../nbs/04a_config.ipynb #30e52f5d
 import argparse, difflib, json, math, re, sys
@@ -303,7 +303,7 @@ class Experiment:
     output_dir:Path         # where this folder is created
     resume:bool=False       # continue what is in the folder
 
-def make_experiment(given:dict, default:str)->Experiment:
+def experiment_from_options(given:dict, default:str)->Experiment:
     "Turn the given options into an experiment; `default` is the preset if there is no --config."
     config, name, out, resume = (given.pop(k, None)
                                  for k in ('config', 'name', 'output_dir', 'resume'))
@@ -328,4 +328,4 @@ def parse_args(
         'the runs. Without --config: demo, a small version of the whole experiment.', '[--resume] ')
     parser.add_argument('--resume', action='store_true', default=False,
         help='continue an interrupted run; --resume --name NAME continues what is in that folder')
-    return make_experiment(parse_options(parser, argv), 'demo')
+    return experiment_from_options(parse_options(parser, argv), 'demo')

@@ -19,7 +19,7 @@ import ipywidgets as widgets, numpy as np
 from .analysis import AXES, progress_axis
 from .anatomy import loss_heatmap, loss_shade
 from .charts import LineChart, Series, chart_html
-from .command import StopFlag, format_progress, prepare_training, train
+from .command import StopFlag, progress_fields, prepare_training, train
 from .command import write_samples
 from .config import Config
 from .files import InputError
@@ -80,7 +80,7 @@ def progress_html(cfg:Config, rows:list[dict], status:str)->str:
     if not rows: return head
     row = {k: v for r in rows for k, v in r.items()}        # the newest value of each column
     loss, valid = (f'{row[c]:.3f}' if c in row else '–' for c in ('train_loss', 'valid_loss'))
-    lr, gradient, speed, left = format_progress(row, cfg).values()
+    lr, gradient, speed, left = progress_fields(row, cfg).values()
     figures = (f"step {row['step']:,} of {cfg.max_iters:,}", f'training loss {loss}',
                f'validation loss {valid}', f'learning rate {lr}', f'gradient norm {gradient}',
                speed, f'{left} left')

@@ -16,7 +16,7 @@ import numpy as np, torch, torch.distributed as dist
 # %% ../nbs/04d_device.ipynb #57a7cfab
 import owt_transformer
 from .files import InputError
-from .model import ModelConfig, flops_by_part
+from .model import ModelConfig, flops_per_token_by_part
 
 # %% ../nbs/04d_device.ipynb #98ab081a
 def pick_device(name:str='auto')->torch.device:
@@ -72,7 +72,7 @@ def _check(cfg, device, world_size):
 # %% ../nbs/04d_device.ipynb #839176f3
 def _worth_compiling(cfg):
     "Decide whether a run on a CPU is long enough to compile, and a compiler exists."
-    return cfg.tokens*sum(flops_by_part(cfg.model).values()) > 1e14 and _has_compiler()
+    return cfg.tokens*sum(flops_per_token_by_part(cfg.model).values()) > 1e14 and _has_compiler()
 
 # %% ../nbs/04d_device.ipynb #26e42a03
 def _set_deterministic(on):
@@ -209,7 +209,7 @@ def flops_utilization(
     devices:int=1           # number of devices used together
 )->dict:                    # peak_tflops and mfu are 'n/a' if the peak is unknown
     "Compute the FLOPs per token by part, the devices' peak, and the fraction of it that was used."
-    flops, peak = flops_by_part(cfg), devices*(_peak_tflops(device, bf16) or 0)
+    flops, peak = flops_per_token_by_part(cfg), devices*(_peak_tflops(device, bf16) or 0)
     used = sum(flops.values())*tokens_per_second/1e12
     return dict(device=device, precision='bfloat16' if bf16 else 'float32',
                 flops_per_token=flops, tflops_per_second=used,

@@ -26,7 +26,8 @@ def check_llama_compatible(cfg:ModelConfig):
     "Raise `InputError` if a Llama cannot express this configuration."
     for f in fields(cfg):
         if f.name not in PASSED_ON and (value := getattr(cfg, f.name)) != f.default:
-            raise InputError(f'{f.name}={value} is not a Llama setting: only {f.default} can be exchanged')
+            raise InputError(f'{f.name}={value} is not a Llama setting: '
+                             f'only {f.default} can be exchanged')
 
 # %% ../nbs/02a_llama.ipynb #3e2f9cae
 def llama_config(

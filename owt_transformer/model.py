@@ -6,7 +6,7 @@
 __all__ = ['NORMS', 'POSITIONS', 'FEED_FORWARD', 'CHOICES', 'ModelConfig', 'rms_norm', 'RMSNorm', 'softmax', 'attention',
            'causal_mask', 'fused_attention', 'rope_table', 'rope', 'rope_complex', 'Rotary', 'NoPosition',
            'init_normal', 'stacked_linear', 'Attention', 'silu', 'swiglu', 'SwiGLU', 'MLP', 'make_norm', 'Block',
-           'Transformer', 'parameters_by_part', 'flops_by_part', 'next_token_probs', 'LayerCache', 'KVCache',
+           'Transformer', 'parameters_by_part', 'flops_per_token_by_part', 'next_token_probs', 'LayerCache', 'KVCache',
            'generate', 'upgrade_fields']
 
 # %% ../nbs/02_model.ipynb #abbee4e1
@@ -270,7 +270,7 @@ def parameters_by_part(cfg:ModelConfig)->dict[str,int]:
     return {part: sum(p.numel() for name, p in named if key in name) for part, key in keys.items()}
 
 # %% ../nbs/02_model.ipynb #3f5536d0
-def flops_by_part(
+def flops_per_token_by_part(
     cfg:ModelConfig,
     T:int|None=None,        # tokens in the context; default: context_length
     causal:bool=True,       # count only positions that a token sees; False: all T, as torch does
