@@ -128,8 +128,8 @@ def main(folder, chromium):
         context = browser.new_context(reduced_motion='reduce')
         context.route(lambda url: not url.startswith(base), lambda route: route.abort())
         visits = [Visit(context, base, name, width) for width in SIZES for name in names]
-        checks = [check_pages(visits, folder), check_links(visits, folder), check_search(visits), check_interaction(visits),
-                  check_layout(visits), check_access(visits)]
+        checks = [check_pages(visits, folder), check_links(visits, folder), check_interaction(visits), check_layout(visits),
+                  check_search(visits), check_access(visits)]
         problems = list(dict.fromkeys(problem for check in checks for problem in check))
         browser.close()
     for name, problem in problems: print(f'FAILED: {name}: {problem}')
