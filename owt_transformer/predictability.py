@@ -135,7 +135,7 @@ def empirical_entropy(ids:np.ndarray, context:int)->float:
 
 # %% ../nbs/05b_predictability.ipynb #75a18ae0
 def conditional_entropies(train:list[str], valid:list[str], longest:int=4)->dict:
-    "Bound the bits of entropy of a word, given 0 to `longest` before it: 'counted' < true < 'predicted'."
+    "Bound a word's entropy in bits, given 0 to `longest` words: 'counted' < true < 'predicted'."
     ids = {w: i for i, w in enumerate(dict.fromkeys(train + valid))}
     a, b = (np.array([ids[w] for w in words]) for words in (train, valid))
     loss = lambda k: float(-np.log2(KneserNey(a, k+1, len(ids)).probabilities(b)).mean())
