@@ -40,7 +40,7 @@ def zipf_tokens(cfg:Config, n:int=1_000_000)->np.ndarray:     # uint16
 
 # %% ../nbs/04f_benchmark.ipynb #846dbab7
 def time_calls(work, device:torch.device, times:int=1)->float:      # seconds
-    "Measure the mean time of a call of `work()`, with all it does on the device."
+    "Measure the mean time of a call of `work()`, including its work on the device."
     wait = torch.cuda.synchronize if device.type == 'cuda' else lambda: None
     wait(); start = time.perf_counter()
     for _ in range(times): work()
@@ -58,7 +58,7 @@ def peak_memory(device:torch.device)->int:      # bytes
 
 # %% ../nbs/04f_benchmark.ipynb #def15f62
 def make_our_step(cfg:Config, tokens:np.ndarray):   # uint16 -> FastStep or PlainStep
-    "Make our training step, fast or plain as the configuration says."
+    "Make our training step, fast or plain as configured."
     setup = make_setup(cfg)
     if setup.device.type == 'cpu': tune_malloc()
     state = State.fresh(cfg, setup.device)
@@ -67,7 +67,7 @@ def make_our_step(cfg:Config, tokens:np.ndarray):   # uint16 -> FastStep or Plai
     return PlainStep(state, data, cfg, setup.precision)
 
 def step_loss(step)->torch.Tensor:      # nats per token, on the device; the caller may set it to 0
-    "Do one training step; return the sum of the losses so far."
+    "Run one training step; return the sum of the losses so far."
     step()
     step.state.step += 1
     return step.state.loss_sum
@@ -114,7 +114,7 @@ def make_contender(name:str, cfg:Config, tokens:np.ndarray):
 _steps = {}     # name -> training step, in the process of that contender
 
 def _time_steps(name, cfg, n):
-    "Run an untimed step, then time `n` more, in the process of a contender."
+    "Run an untimed step, then time `n` more, in a contender's process."
     try:
         if name not in _steps: _steps[name] = make_contender(name, cfg, zipf_tokens(cfg))
         step, device = _steps[name], make_setup(cfg).device
@@ -148,7 +148,7 @@ def _figures(name, cfg, seconds, peak):
 # %% ../nbs/04f_benchmark.ipynb #96cbf3a0
 def benchmark(cfg:Config, names:list[str]=('ours',),        # keys of CONTENDERS
               rounds:int=5, round_seconds:float=5.)->dict:  # environment, config and contenders
-    "Time contenders in alternating rounds; each takes about `round_seconds` in a round."
+    "Time contenders in alternating rounds; each takes about `round_seconds` per round."
     with contextlib.ExitStack() as stack:
         spawn, peaks = multiprocessing.get_context('spawn'), {}
         pools = {n: stack.enter_context(ProcessPoolExecutor(1, spawn)) for n in names}
@@ -171,7 +171,7 @@ def benchmark(cfg:Config, names:list[str]=('ours',),        # keys of CONTENDERS
 
 # %% ../nbs/04f_benchmark.ipynb #185dab18
 def speedup(result:dict, a:str, b:str)->tuple[float,float,float]:   # median, smallest, largest
-    "Compute how many times as fast as `b` contender `a` is, from their times in each round."
+    "Compute how many times as fast contender `a` is as `b`, from their times in each round."
     a, b = (result['contenders'][n]['seconds'] for n in (a, b))
     ratios = [theirs/ours for ours, theirs in zip(a, b)]
     return statistics.median(ratios), min(ratios), max(ratios)
@@ -220,7 +220,7 @@ def nanogpt_batch(path:Path, cfg:Config, device:torch.device):
 
 # %% ../nbs/04f_benchmark.ipynb #1479be7e
 def benchmark_batching(cfg:Config, rounds:int=7, batches:int=1024)->dict[str,float]:
-    "Time both ways to fetch a batch: microseconds and their ratio, medians over rounds."
+    "Time both ways to fetch a batch; return median microseconds and the median ratio."
     device, tokens = make_setup(cfg).device, zipf_tokens(cfg, 10_000_000)
     data = TokenData(tokens, cfg.context_length, device)
     def from_table():
@@ -237,7 +237,7 @@ def benchmark_batching(cfg:Config, rounds:int=7, batches:int=1024)->dict[str,flo
 
 # %% ../nbs/04f_benchmark.ipynb #6ccbc86d
 def profile_step(cfg:Config, folder:Path, steps:int=3)->list[tuple[str,float,float]]:
-    "List name, milliseconds and calls per step of each kernel, or on a CPU of each operation."
+    "List name, milliseconds and calls per step of each kernel (on a CPU: each operation)."
     os.environ.setdefault('KINETO_LOG_LEVEL', '9')      # keeps the profiler from printing
     step, setup = make_our_step(cfg, zipf_tokens(cfg)), make_setup(cfg)
     cuda = setup.device.type == 'cuda'
@@ -266,7 +266,7 @@ def run_benchmark(cfg:Config, folder:Path, compare:bool=False, profile:bool=Fals
     "Benchmark one configuration; print the results and save a JSON file for each part."
     if compare: _check_transformers(cfg.model)
     setup, folder = make_setup(cfg), Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)           # fails before the work, not after it
+    folder.mkdir(parents=True, exist_ok=True)           # fail before the work, not after it
     print(f'{describe_setup(setup)}, {cfg.batch_size} x {cfg.context_length} tokens per step')
     parts = dict(benchmark=RIVALS if compare else RIVALS[:1])
     if ladder: parts['ladder'] = LADDER['cuda' if setup.device.type == 'cuda' else 'cpu']

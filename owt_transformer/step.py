@@ -34,7 +34,7 @@ class Loss(nn.Module):
 
     def forward(self, x, y, share=1.):      # tokens and targets, int64 [B, T]
         "Return `share` times the mean loss; call `backward` on the result itself."
-        # a GPU sorts the tokens for the gradient, and sorts 32 bits in half the passes of 64
+        # for the gradient a GPU sorts the tokens; int32 takes half as many passes as int64
         hidden = self.body(self.model.embedding(x.int()))
         return fused_linear_cross_entropy(hidden, self.model.head.weight, y, self.chunk, share,
                                           last=True)
@@ -44,7 +44,7 @@ def build_loss(model:Transformer, setup:Setup)->nn.Module:
     "Make a `Loss`; compile and distribute it if `setup` says so."
     if setup.compile:
         torch._dynamo.reset()           # forget models compiled earlier in this process
-        # autotuning picks kernels by their time, which other users of the GPU disturb
+        # autotuning picks kernels by timing them, which other users of the GPU disturb
         torch._inductor.config.triton.autotune_pointwise = False
     loss = Loss(model, setup.compile)
     if setup.world_size == 1: return loss
@@ -54,15 +54,15 @@ def build_loss(model:Transformer, setup:Setup)->nn.Module:
 
 # %% ../nbs/04c_step.ipynb #037767a9
 def bfloat16_copy(model:nn.Module)->nn.Module:
-    "Copy a model with parameters in bfloat16; buffers, such as rotary tables, keep their type."
+    "Copy a model with its parameters in bfloat16; buffers, such as rotary tables, keep their type."
     copy = deepcopy(model)
     for p in copy.parameters(): p.data = p.data.bfloat16()
     return copy
 
 # %% ../nbs/04c_step.ipynb #424d621f
 def micro_batch_size(
-    samples:int,            # of this process in a step
-    context_length:int,     # tokens in a sample
+    samples:int,            # of this process, per step
+    context_length:int,     # tokens per sample
     device:torch.device,
     parts:int=0             # number of micro-batches; 0: one, or on a CPU as many as needed
 )->int:
@@ -84,7 +84,7 @@ def table_row(table:Tensor, step:Tensor)->Tensor:   # [N, ...], int64 [1] on its
 
 # %% ../nbs/04c_step.ipynb #fdb28a40
 def init_adamw_state(optimizer:torch.optim.Optimizer):
-    "Create the running means of torch's AdamW where they are missing."
+    "Create any missing running means of torch's AdamW."
     for p in (p for group in optimizer.param_groups for p in group['params']):
         if not optimizer.state[p]:
             optimizer.state[p].update(step=torch.zeros((), device=p.device),
@@ -115,7 +115,7 @@ def restore_afterwards(tensors):
 
 # %% ../nbs/04c_step.ipynb #e52e0182
 def can_fuse_adamw(update)->bool:
-    "Check if the update is a single torch AdamW, with no option that `fused_adamw` lacks."
+    "Check whether `update` is one torch AdamW without options that `fused_adamw` lacks."
     first, *rest = update.optimizers
     return (not rest and type(first) is torch.optim.AdamW
             and not any(g['amsgrad'] or g['maximize'] for g in first.param_groups))
@@ -199,10 +199,10 @@ def fused_update(
     optimizer:torch.optim.AdamW,
     pairs:list,         # (master weight, working weight with its gradient) of each parameter
     grad_clip:float,    # largest norm of the gradient
-    now:Tensor,         # float32 [4]: a row of schedule_table; the last place gets the factor
-    norm:Tensor         # gets the norm before clipping
+    now:Tensor,         # float32 [4]: a row of schedule_table; the last entry gets the factor
+    norm:Tensor         # receives the norm before clipping
 ):
-    "Clip, update and copy all weights by `fused_adamw`; the host waits for nothing."
+    "Clip, update and copy all weights with `fused_adamw`, without a host sync."
     working = dict(pairs)
     norms = torch._foreach_norm([q.grad for q in working.values()], 2, torch.float32)
     norm.copy_(torch.stack(norms).norm())
