@@ -38,6 +38,8 @@ class Config(ModelConfig):
     min_learning_rate:float=3e-5    # learning rate at the end of the cosine decay
     warmup_iters:int=400            # steps of linear warmup
     weight_decay:float=.1           # weight decay, on matrices only
+    head_lr_scale:float=1.          # the output head's learning rate, as a factor
+    embedding_lr_scale:float=1.     # the embedding's learning rate, as a factor
     beta1:float=.9                  # decay rate of AdamW's running mean of the gradient
     beta2:float=.95                 # decay rate of AdamW's running mean of the squared gradient
     grad_clip:float=1.              # maximum global gradient norm; larger gradients are clipped
@@ -102,7 +104,8 @@ def _check_folder_name(name, field='name'):
         raise InputError(f'{field}={name!r} must be a plain folder name, such as my-run')
 
 # %% ../nbs/04a_config.ipynb #14c26391
-_POSITIVE = ('batch_size', 'max_iters', 'learning_rate', 'grad_clip', 'eval_interval',
+_POSITIVE = ('batch_size', 'max_iters', 'learning_rate', 'head_lr_scale',
+             'embedding_lr_scale', 'grad_clip', 'eval_interval',
              'log_interval', 'checkpoint_interval', 'synthetic_bytes')
 _RANGES = {**dict.fromkeys(_POSITIVE, (lambda x: x > 0, 'be above 0')),
            **dict.fromkeys(('beta1', 'beta2'), (lambda x: 0 <= x < 1, 'be in [0, 1)')),

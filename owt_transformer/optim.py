@@ -108,12 +108,16 @@ class AdamW(torch.optim.Optimizer):
 # %% ../nbs/03_optim.ipynb #39ffff3b
 def parameter_groups(
     model:nn.Module,
-    weight_decay:float      # for matrices, including the embedding; everything else gets none
+    weight_decay:float,     # for matrices, including the embedding; everything else gets none
+    lr_scales:dict={}       # first part of a parameter's name -> factor of its learning rate
 )->list[dict]:
-    "Split parameters into groups with weight decay (two or more dimensions) and without."
-    ps = [p for p in model.parameters() if p.requires_grad]
-    return [dict(params=[p for p in ps if p.ndim >= 2], weight_decay=weight_decay),
-            dict(params=[p for p in ps if p.ndim < 2], weight_decay=0.)]
+    "Split parameters by weight decay (only two or more dimensions have it) and learning rate."
+    groups = {(True, 1.): [], (False, 1.): []}
+    for name, p in model.named_parameters():
+        key = p.ndim >= 2, lr_scales.get(name.split('.')[0], 1.)
+        if p.requires_grad: groups.setdefault(key, []).append(p)
+    return [dict(params=ps, weight_decay=weight_decay if decay else 0., lr_scale=scale)
+            for (decay, scale), ps in groups.items()]
 
 # %% ../nbs/03_optim.ipynb #9779590d
 def cosine_lr(
@@ -140,12 +144,14 @@ def make_optimizer(
     weight_decay:float=.1,                  # on matrices only
     betas:tuple[float,float]=(.9, .95),     # decay rates of the two running means
     eps:float=1e-8,
-    name:str='adamw'                        # a key of OPTIMIZERS
+    name:str='adamw',                       # a key of OPTIMIZERS
+    lr_scales:dict={}                       # for parameter_groups
 )->torch.optim.Optimizer:
     "Make an optimizer with the right groups; raise `InputError` if its name is unknown."
     if name not in OPTIMIZERS:
         raise InputError(f'optimizer={name!r} is not known: choose {" or ".join(OPTIMIZERS)}')
-    return OPTIMIZERS[name](parameter_groups(model, weight_decay), lr=lr, betas=betas, eps=eps)
+    return OPTIMIZERS[name](parameter_groups(model, weight_decay, lr_scales),
+                            lr=lr, betas=betas, eps=eps)
 
 # %% ../nbs/03_optim.ipynb #e4c04cc7
 def _check(optimizers, params):
@@ -169,9 +175,9 @@ class Update:
         _check(optimizers, self.params)
 
     def step(self, lr:float):
-        "Update all parameters at this learning rate."
+        "Update all parameters at this learning rate, times the `lr_scale` of their group."
         for o in self.optimizers:
-            for g in o.param_groups: g['lr'] = lr
+            for g in o.param_groups: g['lr'] = lr*g.get('lr_scale', 1.)
             o.step()
 
     def zero_grad(self):

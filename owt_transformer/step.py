@@ -208,9 +208,10 @@ def fused_update(
     norm.copy_(torch.stack(norms).norm())
     now[3] = (grad_clip/(norm + 1e-6)).clamp(max=1)
     for group in optimizer.param_groups:
+        row = torch.cat([now[:1]*group.get('lr_scale', 1.), now[1:]])
         for p in group['params']:
             s, q = optimizer.state[p], working[p]
-            fused_adamw(p.data, s['exp_avg'], s['exp_avg_sq'], q.grad, now, group['betas'],
+            fused_adamw(p.data, s['exp_avg'], s['exp_avg_sq'], q.grad, row, group['betas'],
                         group['eps'], group['weight_decay'], None if q is p else q.data)
     torch._foreach_add_([s['step'] for s in optimizer.state.values()], 1)
 

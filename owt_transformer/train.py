@@ -99,7 +99,9 @@ class State:
         torch.manual_seed(cfg.seed)
         model = Transformer(cfg.model).to(device)
         optimizer = make_optimizer(model, cfg.learning_rate, cfg.weight_decay,
-                                   (cfg.beta1, cfg.beta2), name=cfg.optimizer)
+                                   (cfg.beta1, cfg.beta2), name=cfg.optimizer,
+                                   lr_scales=dict(head=cfg.head_lr_scale,
+                                                  embedding=cfg.embedding_lr_scale))
         return cls(model, Update(optimizer), loss_sum=torch.zeros((), device=device))
 
     def to_dict(self, cfg:Config)->dict:
