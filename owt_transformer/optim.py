@@ -109,12 +109,12 @@ class AdamW(torch.optim.Optimizer):
 def parameter_groups(
     model:nn.Module,
     weight_decay:float,     # for matrices, including the embedding; everything else gets none
-    lr_scales:dict={}       # first part of a parameter's name -> factor of its learning rate
+    lr_scales:dict|None=None     # first part of a parameter's name -> factor of its learning rate
 )->list[dict]:
     "Split parameters by weight decay (only two or more dimensions have it) and learning rate."
     groups = {(True, 1.): [], (False, 1.): []}
     for name, p in model.named_parameters():
-        key = p.ndim >= 2, lr_scales.get(name.split('.')[0], 1.)
+        key = p.ndim >= 2, (lr_scales or {}).get(name.split('.')[0], 1.)
         if p.requires_grad: groups.setdefault(key, []).append(p)
     return [dict(params=ps, weight_decay=weight_decay if decay else 0., lr_scale=scale)
             for (decay, scale), ps in groups.items()]
@@ -145,7 +145,7 @@ def make_optimizer(
     betas:tuple[float,float]=(.9, .95),     # decay rates of the two running means
     eps:float=1e-8,
     name:str='adamw',                       # a key of OPTIMIZERS
-    lr_scales:dict={}                       # for parameter_groups
+    lr_scales:dict|None=None                # for parameter_groups
 )->torch.optim.Optimizer:
     "Make an optimizer with the right groups; raise `InputError` if its name is unknown."
     if name not in OPTIMIZERS:
