@@ -133,16 +133,16 @@ def gap_parts(hard:dict, easy:dict)->dict[str,float]:   # costs_by_document; bit
     return dict(frequent=f - f2, number=(n - n2)*(cost + cost2)/2, cost=(cost - cost2)*(n + n2)/2)
 
 # %% ../nbs/05f_words.ipynb #11ebdfd0
-def bootstrap_parts(hard:dict, easy:dict, draws:int=1000, seed:int=0)->dict[str,list[float]]:
-    "Give a 95% interval for each part's share of the gap, over documents drawn again."
-    rng, shares = np.random.default_rng(seed), []
+def bootstrap_parts(
+    hard:dict, easy:dict, draws:int=1000, seed:int=0
+)->dict[str,np.ndarray]:    # [draws] for each part, in bits per byte
+    "Compute the parts of the gap again for documents drawn with replacement."
+    rng = np.random.default_rng(seed)
     def drawn(costs):
         picked = rng.integers(0, len(costs['bytes']), len(costs['bytes']))
         return {k: v[picked] for k, v in costs.items()}
-    for _ in range(draws):
-        parts = gap_parts(drawn(hard), drawn(easy))
-        shares.append([v/sum(parts.values()) for v in parts.values()])
-    return dict(zip(parts, np.quantile(shares, [.025, .975], axis=0).T.tolist()))
+    parts = [gap_parts(drawn(hard), drawn(easy)) for _ in range(draws)]
+    return {k: np.array([p[k] for p in parts]) for k in parts[0]}
 
 # %% ../nbs/05f_words.ipynb #a68d7ab4
 def measure_words(
