@@ -29,7 +29,7 @@ from .kernels import tune_malloc
 from .llama import llama_config, to_llama
 from .model import parameters_by_part
 from .optim import Update, parameter_groups
-from .step import FastStep
+from .step import make_step
 from .train import PlainStep, State
 
 # %% ../nbs/04f_benchmark.ipynb #846dbab6
@@ -63,8 +63,7 @@ def make_our_step(cfg:Config, tokens:np.ndarray):   # uint16 -> FastStep or Plai
     if setup.device.type == 'cpu': tune_malloc()
     state = State.fresh(cfg, setup.device)
     data = TokenData(tokens, cfg.context_length, setup.device)
-    if cfg.step == 'fast': return FastStep(state, data, cfg, setup)
-    return PlainStep(state, data, cfg, setup.precision)
+    return make_step(state, data, cfg, setup)
 
 def step_loss(step)->torch.Tensor:      # nats per token, on the device; the caller may set it to 0
     "Run one training step; return the sum of the losses so far."

@@ -27,9 +27,9 @@ from .run import (
     RunFolder, RunRecorder, SaveBestModel, best_recorded_loss, check_run_folder, comparison_table,
     find_checkpoint, load_checkpoint, load_run, open_run_folder, plot_comparison, plot_run,
     save_checkpoint, write_metrics)
-from .step import FastStep
+from .step import make_step
 from .tokenizer import END_OF_TEXT, Tokenizer
-from .train import PlainStep, State, ValidationHook, evaluate, fit, is_finished
+from .train import State, ValidationHook, evaluate, fit, is_finished
 
 # %% ../nbs/04e_command.ipynb #674f191d
 @dataclass
@@ -219,8 +219,7 @@ class _LastEvaluation:
 def _train_loop(job, state, hooks, stop):
     "Train with all hooks, save the state if stopped, and return the last evaluation."
     cfg, setup, folder, last = job.cfg, job.setup, job.folder, _LastEvaluation(job)
-    run_step = (FastStep(state, job.train, cfg, setup) if cfg.step == 'fast' else
-                PlainStep(state, job.train, cfg, setup.precision))
+    run_step = make_step(state, job.train, cfg, setup)
     with contextlib.ExitStack() as bars:
         if setup.is_main:
             write_metrics(folder.metrics, state.rows)           # those of the checkpoint
@@ -237,7 +236,7 @@ def _train_loop(job, state, hooks, stop):
 def train(
     job:RunContext,        # from prepare_training
     resume:bool=False,      # continue from the folder's checkpoint
-    hooks:list=(Progress,), # called by fit; a class is instantiated with (cfg, state)
+    hooks:list=(Progress,), # of fit; a class gives a context manager, `with hook(cfg, state)`
     stop:StopFlag=None,     # your own flag, to be set from another thread
     say=print               # receives a message that says where a resumed run starts
 )->dict|None:               # the summary; None if it was stopped; {} in all but the first process

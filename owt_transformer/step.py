@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Loss', 'build_loss', 'bfloat16_copy', 'micro_batch_size', 'schedule_table', 'table_row', 'init_adamw_state',
-           'capture_graph', 'restore_afterwards', 'can_fuse_adamw', 'FastStep', 'fused_update']
+           'capture_graph', 'restore_afterwards', 'can_fuse_adamw', 'FastStep', 'fused_update', 'make_step']
 
 # %% ../nbs/04c_step.ipynb #5711f7ec
 import contextlib, gc, itertools, warnings
@@ -232,3 +232,9 @@ def update_weights(self:FastStep):
         if bf16:
             for p, q in self.pairs: q.copy_(p)
     for p, q in self.pairs: p.grad = q.grad = None
+
+# %% ../nbs/04c_step.ipynb #f14121e4
+def make_step(state:State, data:TokenData, cfg:Config, setup:Setup)->PlainStep:
+    "Make the training step that `cfg.step` selects."
+    if cfg.step == 'fast': return FastStep(state, data, cfg, setup)
+    return PlainStep(state, data, cfg, setup.precision)
