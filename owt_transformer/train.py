@@ -6,8 +6,20 @@
 __all__ = ['train_step', 'Evaluation', 'evaluate', 'State', 'is_finished', 'PlainStep', 'check_finite', 'metrics_row',
            'call_hooks', 'ValidationHook', 'fit']
 
+# %% ../nbs/04_train.ipynb #ff50ac4b
+import os, sys
+# the command line is checked before torch is imported: see the end of this notebook
+if __name__ == '__main__' and '__file__' in globals() and 'WORLD_SIZE' not in os.environ:
+    import owt_transformer.corpora          # stays when the mock goes: numpy cannot load twice
+    from unittest.mock import MagicMock, patch
+    with patch.dict(sys.modules, {'torch': (torch := MagicMock()), 'torch.nn': torch.nn}):
+        try: from owt_transformer.config import parse_args; parse_args()
+        except owt_transformer.files.InputError as e:
+            print(f'error: {e}', file=sys.stderr); sys.exit(2)
+        except Exception: pass          # not for a mock to report
+
 # %% ../nbs/04_train.ipynb #de44cfa5
-import contextlib, math, sys, time
+import contextlib, math, time
 from dataclasses import asdict, dataclass, field, replace
 import torch
 from torch import nn, Tensor
@@ -191,7 +203,7 @@ def fit(
     state:State,
     data:TokenData,     # the training tokens
     cfg:Config,
-    hooks:list=(),      # called at each step, row, evaluation and checkpoint
+    hooks:list=(),      # objects with on_step, on_evaluate, on_log or on_save
     run_step=None,      # does a step when called; default: a PlainStep
     stop=False          # leave the loop between two steps once this is true
 )->State:
