@@ -111,8 +111,11 @@ def shapley(value:dict[frozenset,float], causes:tuple[str,...])->dict[str,float]
     return shares
 
 # %% ../nbs/05i_rewriting.ipynb #aa4d9ea3
-def gap_by_property(hard:dict[frozenset,float], easy:dict[frozenset,float])->dict[str,float]:
-    "Share the gap among the properties and the rest; arguments: bits per byte for each set removed."
+def gap_by_property(
+    hard:dict, easy:dict,       # set of removed properties -> bits per byte, or an array of draws
+    properties:tuple[str,...]=PROPERTIES
+)->dict[str,float]:
+    "Share the gap between two texts among the properties and the rest."
     left = {s: hard[s] - easy[s] for s in hard}
-    parts = {p: -v for p, v in shapley(left, PROPERTIES).items()}
-    return parts | dict(rest=left[frozenset(PROPERTIES)])
+    parts = {p: -v for p, v in shapley(left, properties).items()}
+    return parts | dict(rest=left[frozenset(properties)])
