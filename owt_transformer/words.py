@@ -156,7 +156,7 @@ def measure_words(
     starts, sizes = word_starts(documents, tok), token_bytes(tok).numpy()
     tokens = model and TokenData(data.valid, model.cfg.context_length)
     ngrams = model or KneserNey(np.asarray(data.train), 5, len(tok))
-    out = {}
+    out = dict(data={part: data.meta[part] for part in ('train', 'valid')})
     for n in numbers:
         frequent = frequent_tokens(tok, words, n)
         nats, rare_nats = ((np.r_[0., a] for a in class_losses(model, tokens, ~frequent)) if model
