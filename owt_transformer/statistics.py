@@ -8,12 +8,12 @@ __all__ = ['SILENT_E', 'SENTENCE_END', 'DISTANCES', 'LENGTHS', 'copied_shares', 
            'number_documents', 'correlations_by_distance', 'context_losses', 'decay_exponent', 'jackknife_error',
            'measure_statistics', 'measure_model']
 
-# %% ../nbs/05h_statistics.ipynb #92a2976c
+# %% ../nbs/05h_statistics.ipynb #e6ec6d7c
 import re
 from itertools import permutations
 import numpy as np, torch
 
-# %% ../nbs/05h_statistics.ipynb #a564be0b
+# %% ../nbs/05h_statistics.ipynb #49555468
 from .anatomy import bootstrap_bits_per_byte, loss_by_document
 from .corpora import PreparedData, iter_documents
 from .data import TokenData, token_bytes
@@ -24,20 +24,20 @@ from .predictability import (KneserNey, _find, heaps_curve, heaps_exponent, lzma
 from .tokenizer import END_OF_TEXT
 from .writing import _ngrams, distinct_ngrams
 
-# %% ../nbs/05h_statistics.ipynb #7aa9e3d7
+# %% ../nbs/05h_statistics.ipynb #9c4ef77a
 def copied_shares(documents:list[str], train:list[str], n:int=10)->np.ndarray:  # by document
     "Compute the share of each document's word n-grams that occur in the training documents."
     seen = {g for d in train for g in _ngrams(d, n)}
     return np.array([np.mean([g in seen for g in _ngrams(d, n)] or [0]) for d in documents])
 
-# %% ../nbs/05h_statistics.ipynb #4df7d309
+# %% ../nbs/05h_statistics.ipynb #78e4cca5
 SILENT_E = re.compile(r'(?<![^aeiouy]l)e$|(?<![td])ed$')
 
 def count_syllables(word:str)->int:
     "Estimate the syllables of a lower-case word from its groups of vowels."
     return max(1, len(re.findall('[aeiouy]+', SILENT_E.sub('', word))))
 
-# %% ../nbs/05h_statistics.ipynb #32350678
+# %% ../nbs/05h_statistics.ipynb #431dd557
 SENTENCE_END = re.compile(r'[.!?]["”’\')\]]*\s|\n')
 
 def reading_counts(document:str)->tuple[int,int,int]:
@@ -51,7 +51,7 @@ def reading_grade(sentences, words, syllables):             # numbers or arrays
     "Compute the Flesch-Kincaid grade from the counts of a text."
     return .39*words/sentences + 11.8*syllables/words - 15.59
 
-# %% ../nbs/05h_statistics.ipynb #7d2e2d79
+# %% ../nbs/05h_statistics.ipynb #1ddec65b
 def _ranks(x):      # equal values share the mean of their ranks
     _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1)/2)[inverse]
@@ -63,7 +63,7 @@ def spearman(x, y)->tuple[float,float]:     # rank correlation, exact two-sided 
     rho = float(a @ b/len(a))
     return rho, float((np.abs(every) >= abs(rho) - 1e-9).mean())
 
-# %% ../nbs/05h_statistics.ipynb #87142173
+# %% ../nbs/05h_statistics.ipynb #81c54507
 def ngram_distributions(kn:KneserNey, tokens:np.ndarray, block:int=512):
     "Yield the probabilities of all tokens at each place of `tokens`, in blocks `[block, V]`."
     V, tokens, contexts = kn.vocab_size, tokens.astype(np.int64), [np.zeros(len(tokens), np.int64)]
@@ -79,14 +79,14 @@ def ngram_distributions(kn:KneserNey, tokens:np.ndarray, block:int=512):
                 p[j, keys[seen] % V] += np.maximum(counts[:-1][seen] - D, 0)/total[h[j]]
         yield p
 
-# %% ../nbs/05h_statistics.ipynb #8b1c6954
+# %% ../nbs/05h_statistics.ipynb #956d737a
 @torch.no_grad()
 def model_guesses(model:Transformer, data:TokenData)->np.ndarray:
     "Find the model's most probable token at each place of `data` but the first."
     windows = data.eval_batches(batch_size=32, stride=data.context_length//2)
     return torch.cat([model(x)[:, -y.shape[1]:].argmax(-1).flatten() for x, y in windows]).numpy()
 
-# %% ../nbs/05h_statistics.ipynb #67184ea5
+# %% ../nbs/05h_statistics.ipynb #83fa4d47
 def ngram_growth(data:PreparedData, share:float, seed:int, order:int=5)->float:
     "Compute the bits per byte of an n-gram model fitted to a share of the training documents."
     tok, rng = data.tokenizer, np.random.default_rng(seed)
@@ -95,7 +95,7 @@ def ngram_growth(data:PreparedData, share:float, seed:int, order:int=5)->float:
     p = KneserNey(text[:round(share*len(text))], order, len(tok)).probabilities(data.valid)
     return predicted_bits_per_byte(p, data.valid, token_bytes(tok).numpy())
 
-# %% ../nbs/05h_statistics.ipynb #001e07f8
+# %% ../nbs/05h_statistics.ipynb #f8dd05a2
 def token_correlation(a:np.ndarray, b:np.ndarray, vocab_size:int, steps:int=40)->float:
     "Compute the largest singular value of the covariance of the paired tokens `a` and `b`."
     add = lambda at, weights=None: np.bincount(at, weights, vocab_size)/len(a)
@@ -106,7 +106,7 @@ def token_correlation(a:np.ndarray, b:np.ndarray, vocab_size:int, steps:int=40)-
         v /= (size := max(np.linalg.norm(v), 1e-300))
     return float(size**.5)
 
-# %% ../nbs/05h_statistics.ipynb #a7a61b2e
+# %% ../nbs/05h_statistics.ipynb #488605cb
 def number_documents(tokens:np.ndarray, end_id:int)->np.ndarray:
     "Number the document of each token, from 0; its end belongs to it."
     return np.cumsum(tokens == end_id) - (tokens == end_id)
@@ -119,7 +119,7 @@ def correlations_by_distance(tokens, end_id:int, vocab_size:int, distances, keep
         return token_correlation(tokens[:-n][pairs], tokens[n:][pairs], vocab_size)
     return [at(n) for n in distances]
 
-# %% ../nbs/05h_statistics.ipynb #b3c35277
+# %% ../nbs/05h_statistics.ipynb #a9bb4485
 @torch.no_grad()
 def context_losses(model:Transformer, tokens:np.ndarray, end_id:int, lengths, targets:int=4096):
     "Compute nats `[lengths, targets]` of the same tokens with each context, and their documents."
@@ -134,17 +134,17 @@ def context_losses(model:Transformer, tokens:np.ndarray, end_id:int, lengths, ta
     nats = [torch.cat([loss(g, n) for g in at.split(256)]).double().numpy() for n in lengths]
     return np.stack(nats), document[at]
 
-# %% ../nbs/05h_statistics.ipynb #1a83f40d
+# %% ../nbs/05h_statistics.ipynb #6aead130
 def decay_exponent(n, y)->float:
     "Fit the exponent of the power law `n**-exponent` by a straight line through the logarithms."
     return -float(np.polyfit(np.log(n), np.log(y), 1)[0])
 
-# %% ../nbs/05h_statistics.ipynb #fb8ca575
+# %% ../nbs/05h_statistics.ipynb #c1854ac6
 def jackknife_error(values)->float:
     "Compute the standard error of a statistic from its values without each of the groups."
     return float(np.sqrt((len(values) - 1)*np.var(values)))
 
-# %% ../nbs/05h_statistics.ipynb #fee50487
+# %% ../nbs/05h_statistics.ipynb #f23ce20a
 DISTANCES = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64]
 LENGTHS = [1, 2, 4, 8, 16, 32, 64, 127]
 
@@ -152,7 +152,7 @@ def _ratio(top, bottom):                # sums over documents: their ratio, and 
     draws = bootstrap_bits_per_byte(top := np.array(top, float), bottom := np.array(bottom, float))
     return [float(top.sum()/bottom.sum()), *map(float, np.quantile(draws, [.025, .975]))]
 
-# %% ../nbs/05h_statistics.ipynb #97d11eee
+# %% ../nbs/05h_statistics.ipynb #9f42fa3d
 def measure_statistics(data:PreparedData, train_text, valid_text, words:int=80_000)->dict:
     "Measure what needs no neural network, in parts of `words` words; return plain values."
     old, new = ([*iter_documents(path)] for path in (train_text, valid_text))
@@ -179,7 +179,7 @@ def measure_statistics(data:PreparedData, train_text, valid_text, words:int=80_0
                          without=[decay(group != g) for g in range(10)],
                          shuffled=correlations_by_distance(shuffled, -1, V, [1])[0]))
 
-# %% ../nbs/05h_statistics.ipynb #165f86c3
+# %% ../nbs/05h_statistics.ipynb #84c4c405
 def measure_model(model:Transformer, data:PreparedData)->dict:
     "Compare a model's guesses with the 5-gram model's, and measure its loss by length of context."
     target, end = data.valid[1:], data.tokenizer.ids[END_OF_TEXT.encode()]
