@@ -4,14 +4,14 @@ from pathlib import Path
 import nbformat
 
 top = Path(__file__).parent.parent
-picture = 'nbs/images/predictors.png'
+picture = 'nbs/images/gap.png'
 
 def read(): return nbformat.read(top/'nbs'/'index.ipynb', as_version=4)
 
 def shown(cell):
     "What README shows of a cell, as Markdown: its prose, its code unless that is not echoed, what it printed."
     if cell.cell_type == 'markdown': return cell.source
-    if 'chart' in cell.source: return f'![Every predictor finds the web harder]({picture})'
+    if 'chart' in cell.source: return f'![Rare words make up most of the gap]({picture})'
     code = [] if cell.source.startswith('#| echo: false') else [f'```python\n{cell.source}\n```']
     printed = [f"```text\n{o['text'].strip()}\n```" for o in cell.outputs if o.output_type == 'stream']
     return '\n\n'.join([*code, *printed, *(o['data']['text/markdown'] for o in cell.outputs if 'text/markdown' in o.get('data', {}))])
