@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RunContext', 'prepare_training', 'StopFlag', 'progress_fields', 'Progress', 'write_samples', 'summarize_run',
-           'start_or_resume', 'write_results', 'write_missing_results', 'train', 'run_experiment', 'error_message',
-           'protect_streams', 'run_with_exit_code', 'main']
+           'start_or_resume', 'write_results', 'write_missing_results', 'train', 'compare_with_record',
+           'run_experiment', 'error_message', 'protect_streams', 'run_with_exit_code', 'main']
 
 # %% ../nbs/04e_command.ipynb #336574f7
 import contextlib, errno, gc, json, os, signal, sys, tempfile
@@ -15,7 +15,7 @@ import torch, torch.distributed as dist
 from tqdm.auto import tqdm
 
 # %% ../nbs/04e_command.ipynb #7ec6a320
-from .config import Config, Experiment, parse_args
+from .config import Config, Experiment, data_hashes, parse_args
 from .corpora import find_corpus_files, prepare_data
 from .data import TokenData, token_bytes
 from .device import (Setup, describe_setup, device_name, environment_info,
@@ -297,6 +297,12 @@ def _compare(folders, root, say):
     _save_figure(root/'comparison.png', plot_comparison(runs))
     say(f'\n{comparison_table(runs)}\ncomparison in {root}/comparison.png and comparison.md')
 
+# %% ../nbs/04e_command.ipynb #df18c7c2
+def compare_with_record(recorded:dict, data:dict)->str:     # recorded: from `recorded_hashes`
+    "Say whether texts and tokenizer are those recorded, or which of them differ."
+    differ = [what for what, h in data_hashes(data).items() if h != recorded[what]]
+    return f'not as recorded: {", ".join(differ)}' if differ else 'same texts as recorded'
+
 # %% ../nbs/04e_command.ipynb #b008b192
 def run_experiment(args:Experiment, hooks:list=(Progress,), say=print)->bool:   # False: stopped
     "Train all runs of an experiment with `hooks`, then compare them."
@@ -308,6 +314,7 @@ def run_experiment(args:Experiment, hooks:list=(Progress,), say=print)->bool:   
     if several and not (args.resume and (root/'config.json').exists()):     # for --resume --name
         dump_json(root/'config.json', dict(runs=[asdict(cfg) for cfg in args.runs]))
     for cfg, job in zip(args.runs, jobs):
+        if args.recorded: say(f'{cfg.name}: {compare_with_record(args.recorded, job.meta)}')
         say(f'\n{cfg.name}: {sum(parameters_by_part(cfg.model).values()):,} parameters, '
             f'{cfg.tokens:,} tokens of {cfg.train_text or cfg.corpus}, {describe_setup(job.setup)}')
         summary = train(job, args.resume, hooks, say=say)

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['CHANGEABLE_ON_RESUME', 'PRESETS', 'Config', 'field_choices', 'check_config', 'did_you_mean', 'config_from_dict',
-           'load_configs', 'make_parser', 'parse_options', 'Experiment', 'experiment_from_options', 'parse_args']
+           'load_configs', 'data_hashes', 'recorded_hashes', 'make_parser', 'parse_options', 'Experiment',
+           'experiment_from_options', 'parse_args']
 
 # %% ../nbs/04a_config.ipynb #30e52f5d
 import argparse, difflib, json, math, re, sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from fastcore.docments import docments
 
@@ -219,6 +220,17 @@ def load_configs(
         raise InputError(f'{what}: "runs" must be a list of objects of fields')
     return [config_from_dict(shared | r) for r in runs]
 
+# %% ../nbs/04a_config.ipynb #c925f0b1
+def data_hashes(data:dict)->dict[str,str]:      # data: the manifest, or `data` in config.json
+    "Return the SHA-256 of both texts and of the tokenizer."
+    return {'training text': data['train']['text_sha256'],
+            'validation text': data['valid']['text_sha256'], 'tokenizer': data['tokenizer_sha256']}
+
+def recorded_hashes(what:str)->dict[str,str]:       # {} for a preset or a list of runs
+    "Read these hashes from the configuration file of a run."
+    try: return {} if what in PRESETS else data_hashes(_read_object(what)['data'])
+    except (KeyError, TypeError): return {}
+
 # %% ../nbs/04a_config.ipynb #e885b1d2
 class _Parser(argparse.ArgumentParser):
     def error(self, message): raise InputError(message[0].lower() + message[1:] + ': see --help')
@@ -305,6 +317,7 @@ class Experiment:
     name:str                # of the results folder
     output_dir:Path         # where this folder is created
     resume:bool=False       # continue what is in the folder
+    recorded:dict=field(default_factory=dict)   # hashes of the run whose config.json was given
 
 def experiment_from_options(given:dict, default:str)->Experiment:
     "Turn the given options into an experiment; `default` is the preset if there is no --config."
@@ -320,7 +333,7 @@ def experiment_from_options(given:dict, default:str)->Experiment:
     runs = [config_from_dict(given, base=r).check() for r in runs]
     _check_experiment(runs, config, given)
     _check_folder_name(name)
-    return Experiment(runs, name, Path(out), bool(resume))
+    return Experiment(runs, name, Path(out), bool(resume), recorded_hashes(config))
 
 # %% ../nbs/04a_config.ipynb #f7043a13
 def parse_args(

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['CORPORA', 'split_documents', 'write_documents', 'iter_documents', 'split_train_valid', 'Corpus', 'CorpusFiles',
-           'write_synthetic', 'find_corpus_files', 'encode_file', 'cached_sha256', 'PreparedData', 'prepare_data']
+           'write_synthetic', 'find_corpus_files', 'encode_file', 'cached_sha256', 'PreparedData', 'prepared_folder',
+           'prepare_data']
 
 # %% ../nbs/01a_corpora.ipynb #eec29d41
 import hashlib, json, math
@@ -221,6 +222,13 @@ class PreparedData:
         train, valid = (np.fromfile(folder/f'{s}.bin', dtype='<u2') for s in ('train', 'valid'))
         return cls(folder, meta, Tokenizer.load(folder/'tokenizer'), train, valid)
 
+# %% ../nbs/01a_corpora.ipynb #5c0f1a7d
+def prepared_folder(data_dir:str|Path, name:str, vocab_size:int, hashes:list[str])->Path:
+    "Name a folder after the SHA-256 of training text, validation text and a given tokenizer."
+    depends_on = json.dumps([*hashes[:2], vocab_size, *hashes[2:], 'format 1'])
+    key = hashlib.sha256(depends_on.encode()).hexdigest()[:8]
+    return Path(data_dir)/'prepared'/f'{name}-{vocab_size}-{key}'
+
 # %% ../nbs/01a_corpora.ipynb #4e0aac51
 def prepare_data(
     name:str,                   # prefix of the folder name
@@ -239,9 +247,7 @@ def prepare_data(
         raise InputError(f'{tokenizer} has {len(given)} tokens: choose vocab_size={len(given)}')
     texts = [cached_sha256(p, data_dir/'fingerprints.json') for p in (files.train, files.valid)]
     given_hash = [sha256(Path(tokenizer)/'meta.json')] if given else []
-    depends_on = json.dumps([*texts, vocab_size, *given_hash, 'format 1'])
-    key = hashlib.sha256(depends_on.encode()).hexdigest()[:8]
-    folder = data_dir/'prepared'/f'{name}-{vocab_size}-{key}'
+    folder = prepared_folder(data_dir, name, vocab_size, texts + given_hash)
     with folder_lock(folder):
         if not all((folder/f/'meta.json').exists() for f in ('', 'tokenizer')):
             _prepare(files, texts, vocab_size, folder, workers, say, given)
