@@ -29,7 +29,7 @@ from .tokenizer import END_OF_TEXT, Tokenizer, from_bytes, to_bytes
 
 # %% ../nbs/05g_compression.ipynb #cfe26e63
 def _range_coding():
-    "Return the range coder of constriction, and its model of any distribution."
+    "Return constriction's range coder, and its model for arbitrary distributions."
     if constriction is None:
         raise InputError('compression needs the package constriction, which is not installed: '
                          'pip install constriction')
@@ -42,12 +42,12 @@ def _digits(p):     # [B, V] -> [B, V/256] and [B, V/256, 256]
     return low.sum(-1), low         # the coder divides each row by its sum
 
 def _encode(coder, categorical, p, ids):
-    "Append the token ids [B], whose probabilities are `p` [B, V]."
+    "Append the token ids [B], given the probabilities `p` [B, V]."
     (high, low), (i, j) = _digits(p), np.divmod(ids.astype(np.int32), 256)
     coder.encode(i, categorical, high); coder.encode(j, categorical, low[np.arange(len(ids)),i])
 
 def _decode(coder, categorical, p):
-    "Read token ids [B]."
+    "Read token ids [B], given the probabilities `p` [B, V]."
     high, low = _digits(p)
     i = coder.decode(categorical, high)
     return i*256 + coder.decode(categorical, low[np.arange(len(p)),i])
@@ -59,7 +59,7 @@ def predict_stepwise(
     first:int,          # token before the text, <|endoftext|>
     total:int,          # tokens in the text
     code,               # (probabilities [B, V], the slice of the text they are for) -> ids [B]
-    streams:int=1       # pieces of the text that are predicted side by side, at most B
+    streams:int=1       # pieces of the text that are predicted in parallel; B <= streams
 )->np.ndarray:          # all tokens that `code` returned, in the order of the text
     "Predict a text token by token, with windows that slide by half a context."
     T, n, device = model.cfg.context_length, -(-total//streams), model.head.weight.device
@@ -163,7 +163,7 @@ def match_probabilities(
     tokens:np.ndarray, start:int,       # training text and text; where the text starts
     vocab_size:int
 )->tuple[np.ndarray,np.ndarray]:        # for each token of the text
-    "Compute the probability of each token by the longest match before it, and its length."
+    "Compute each token's probability from the longest match before it, and the match's length."
     length, guess = (found[start:] for found in longest_matches(tokens))
     right, p = guess == tokens[start:], np.full(len(guess), 1/vocab_size)
     for k in set(length) - {0}:
@@ -175,7 +175,7 @@ def match_probabilities(
 
 # %% ../nbs/05g_compression.ipynb #7a7758ba
 def mix_online(
-    p:np.ndarray,               # [K, n], by each predictor
+    p:np.ndarray,               # [K, n], from each predictor
     group:np.ndarray=0          # [n], known before the token; 0: all tokens are one group
 )->np.ndarray:                  # [n]
     "Mix the probabilities of K predictors, with weights learnt from earlier tokens alone."
@@ -192,7 +192,7 @@ def predict_each(
     model:Transformer, train:np.ndarray, tokens:np.ndarray,     # training text, and the text
     end:int                     # id of <|endoftext|>, taken as the token before the text
 )->tuple[dict,np.ndarray]:      # name -> probabilities of the tokens; lengths of the matches
-    "Predict the tokens of a text by the Transformer, a 5-gram model and the longest match."
+    "Predict the tokens of a text with the Transformer, a 5-gram model and the longest match."
     V, after = model.cfg.vocab_size, np.r_[end, tokens]
     p, length = match_probabilities(np.r_[train, tokens], len(train), V)
     return dict(transformer=2**-sliding_bits(model, after),

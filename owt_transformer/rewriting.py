@@ -25,7 +25,7 @@ from .words import class_losses
 
 # %% ../nbs/05i_rewriting.ipynb #375d18d3
 def split_sentences(document:str)->list[list[str]]:
-    "Split a document into sentences, and each of them into words."
+    "Split a document into sentences, and each sentence into words."
     sentences = [[]]
     for word in split_words(document):
         sentences[-1].append(word)
@@ -44,12 +44,12 @@ def word_form(word:str)->tuple[bool,str]:
 
 # %% ../nbs/05i_rewriting.ipynb #1cd31c70
 class Rewriter:
-    "Rewrites documents without some of the `PROPERTIES`."
+    "Removes some of the `PROPERTIES` from documents."
     def __init__(self,
         words:Counter,              # how often each word occurs in the training text
         without:tuple[str,...],     # the properties to remove
         n:int=1000,                 # how many words are frequent
-        seed:int=0                  # of the orders
+        seed:int=0                  # for shuffling
     ):
         if unknown := set(without) - set(PROPERTIES):
             raise InputError(f'{min(unknown)!r} is no property: choose from {", ".join(PROPERTIES)}')
@@ -88,7 +88,7 @@ def measure_rewritten(
     data:PreparedData,          # the rewritten text
     model:Transformer=None      # trained on it; default: a 5-gram model
 )->list[float]:                 # bits for each validation document
-    "Measure the loss on each document."
+    "Measure the loss on each validation document."
     ids, tok = np.asarray(data.valid), data.tokenizer
     if model:
         tokens = TokenData(data.valid, model.cfg.context_length)
@@ -100,7 +100,7 @@ def measure_rewritten(
 
 # %% ../nbs/05i_rewriting.ipynb #3a9099b5
 def shapley(value:dict[frozenset,float], causes:tuple[str,...])->dict[str,float]:
-    "Share value(all) - value(none) among the causes; `value` has an entry for each set of them."
+    "Divide value(all) - value(none) among the causes; `value` has an entry for each set of them."
     n, shares = len(causes), dict.fromkeys(causes, 0.)
     for c in causes:
         others = [o for o in causes if o != c]
@@ -115,7 +115,7 @@ def gap_by_property(
     hard:dict, easy:dict,       # set of removed properties -> bits per byte, or an array of draws
     properties:tuple[str,...]=PROPERTIES
 )->dict[str,float]:
-    "Share the gap between two texts among the properties and the rest."
+    "Divide the gap between two texts among the properties and the rest."
     left = {s: hard[s] - easy[s] for s in hard}
     parts = {p: -v for p, v in shapley(left, properties).items()}
     return parts | dict(rest=left[frozenset(properties)])

@@ -27,7 +27,7 @@ def frequent_tokens(
     words:Counter,      # how often each word occurs in the training text
     n:int               # how many words are frequent
 )->np.ndarray:          # bool [V]
-    "Mark the tokens that are one of the `n` commonest words, or the end of a text."
+    "Mark each token that is one of the `n` commonest words, or the end of a text."
     ids, frequent = tokenizer.ids, np.zeros(len(tokenizer), bool)
     for word in [END_OF_TEXT, *(w for w, _ in words.most_common(n))]:
         if (token := ids.get(word.encode())) is not None: frequent[token] = True
@@ -50,7 +50,7 @@ def class_probability(
     ngrams:KneserNey, tokens:np.ndarray,    # [N]
     members:np.ndarray                      # bool [V]
 )->np.ndarray:                              # float [N]
-    "Compute for each place the probability that some member of the class comes next."
+    "Compute, at each position, the probability that a member of the class comes next."
     tokens, V = tokens.astype(np.int64), ngrams.vocab_size
     p, context = np.full(len(tokens), members.mean()), np.zeros(len(tokens), np.int64)
     for keys, (counts, total, types, D) in zip(ngrams.keys[1:], ngrams.levels):
@@ -66,7 +66,7 @@ def class_losses(
     model:Transformer, data:TokenData,      # on one device
     members:np.ndarray                      # bool [V]
 )->tuple[np.ndarray,np.ndarray]:            # nats of each token but the first, nats of the class
-    "Evaluate a model on each token, and on whether it is a member of the class."
+    "Compute the loss of each token, and the negative log-probability of the class."
     members, parts = torch.from_numpy(members).to(data.device), []
     for x, y in data.eval_batches(32, stride=data.context_length//2):
         hidden = model.hidden(x)[:,-y.shape[1]:]
@@ -96,12 +96,12 @@ def rare_words(ids:np.ndarray, starts:np.ndarray, frequent:np.ndarray)->np.ndarr
 # %% ../nbs/05f_words.ipynb #902051c4
 def costs_by_document(
     ids:np.ndarray, starts:np.ndarray, frequent_bits:np.ndarray, rare_bits:np.ndarray,  # [N]
-    frequent:np.ndarray, sizes:np.ndarray,      # [V]: which tokens are; bytes of each
-    end_id:int                                  # ends a document
+    frequent:np.ndarray, sizes:np.ndarray,      # [V]: is it frequent; its bytes
+    end_id:int                                  # id of <|endoftext|>
 )->dict[str,np.ndarray]:                        # bits 'frequent' and 'rare'; 'rare_words', 'bytes'
-    "Sum up the two parts, the rare words and the bytes of each document."
+    "Sum the two parts, and count the rare words and the bytes, of each document."
     ends = ids == end_id
-    document = np.cumsum(ends) - ends           # the end belongs to its document
+    document = np.cumsum(ends) - ends           # an end belongs to the document it ends
     columns = dict(frequent=frequent_bits, rare=rare_bits, rare_words=rare_words(ids, starts, frequent),
                    bytes=sizes[ids])
     return {k: np.bincount(document, weights=v) for k, v in columns.items()}
@@ -111,7 +111,7 @@ def costs_by_kind(
     documents:list[str], ids:np.ndarray, starts:np.ndarray, rare_bits:np.ndarray,
     frequent:np.ndarray
 )->dict[str,tuple[int,float]]:      # kind -> number of rare words, bits
-    "Count the rare words of each kind, and what they cost."
+    "Count the rare words of each kind, and sum their bits."
     merged = {'after a space': 'lower case', 'without a space': 'lower case'}
     words = [w for d in documents for w in [*split_words(d), None]]     # None: an end of text
     bits = np.bincount(np.cumsum(starts) - 1, weights=rare_bits)        # of each word
@@ -136,7 +136,7 @@ def gap_parts(hard:dict, easy:dict)->dict[str,float]:   # costs_by_document; bit
 def bootstrap_parts(
     hard:dict, easy:dict, draws:int=1000, seed:int=0
 )->dict[str,np.ndarray]:    # [draws] for each part, in bits per byte
-    "Compute the parts of the gap again for documents drawn with replacement."
+    "Compute the parts of the gap for documents resampled with replacement."
     rng = np.random.default_rng(seed)
     def drawn(costs):
         picked = rng.integers(0, len(costs['bytes']), len(costs['bytes']))
