@@ -52,7 +52,8 @@ class Rewriter:
         seed:int=0                  # for shuffling
     ):
         if unknown := set(without) - set(PROPERTIES):
-            raise InputError(f'{min(unknown)!r} is no property: choose from {", ".join(PROPERTIES)}')
+            known = ', '.join(PROPERTIES)
+            raise InputError(f'{min(unknown)!r} is no property: choose from {known}')
         self.without, self.random = without, random.Random(seed)
         self.frequent, self.forms = {w for w, _ in words.most_common(n)}, defaultdict(list)
         for w in sorted(self.frequent):

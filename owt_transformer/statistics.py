@@ -19,8 +19,8 @@ from .corpora import PreparedData, iter_documents
 from .data import TokenData, token_bytes
 from .files import InputError
 from .model import Transformer
-from .predictability import (KneserNey, _find, heaps_curve, heaps_exponent, lzma_bits,
-                                            predicted_bits_per_byte, read_words)
+from .predictability import (KneserNey, _find, heaps_curve, heaps_exponent,
+                                            lzma_bits, predicted_bits_per_byte, read_words)
 from .tokenizer import END_OF_TEXT
 from .writing import _ngrams, distinct_ngrams
 

@@ -102,8 +102,8 @@ def costs_by_document(
     "Sum the two parts, and count the rare words and the bytes, of each document."
     ends = ids == end_id
     document = np.cumsum(ends) - ends           # an end belongs to the document it ends
-    columns = dict(frequent=frequent_bits, rare=rare_bits, rare_words=rare_words(ids, starts, frequent),
-                   bytes=sizes[ids])
+    columns = dict(frequent=frequent_bits, rare=rare_bits, bytes=sizes[ids],
+                   rare_words=rare_words(ids, starts, frequent))
     return {k: np.bincount(document, weights=v) for k, v in columns.items()}
 
 # %% ../nbs/05f_words.ipynb #4c606b6e
@@ -154,15 +154,20 @@ def measure_words(
     words = Counter(w for d in iter_documents(train) for w in split_words(d))
     documents, ids, tok = list(iter_documents(valid)), np.asarray(data.valid), data.tokenizer
     starts, sizes = word_starts(documents, tok), token_bytes(tok).numpy()
-    tokens = model and TokenData(data.valid, model.cfg.context_length)
-    ngrams = model or KneserNey(np.asarray(data.train), 5, len(tok))
+    end = tok.ids[END_OF_TEXT.encode()]
+    if model:
+        tokens = TokenData(data.valid, model.cfg.context_length)
+        losses = lambda rare: (np.r_[0., nats] for nats in class_losses(model, tokens, rare))
+    else:
+        ngrams = KneserNey(np.asarray(data.train), 5, len(tok))
+        nats = -np.log(ngrams.probabilities(ids))
+        losses = lambda rare: (nats, -np.log(class_probability(ngrams, ids, rare)))
     out = dict(data={part: data.meta[part] for part in ('train', 'valid')})
     for n in numbers:
         frequent = frequent_tokens(tok, words, n)
-        nats, rare_nats = ((np.r_[0., a] for a in class_losses(model, tokens, ~frequent)) if model
-            else (-np.log(ngrams.probabilities(ids)), -np.log(class_probability(ngrams, ids, ~frequent))))
+        nats, rare_nats = losses(~frequent)
         parts = split_bits(ids, starts, nats, rare_nats, frequent)
-        costs = costs_by_document(ids, starts, *parts, frequent, sizes, tok.ids[END_OF_TEXT.encode()])
+        costs = costs_by_document(ids, starts, *parts, frequent, sizes, end)
         out[str(n)] = dict(single_tokens=int(frequent.sum()) - 1,
                            kinds=costs_by_kind(documents, ids, starts, parts[1], frequent),
                            **{k: v.round(1).tolist() for k, v in costs.items()})
