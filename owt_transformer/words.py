@@ -98,11 +98,11 @@ def costs_by_document(
     ids:np.ndarray, starts:np.ndarray, frequent_bits:np.ndarray, rare_bits:np.ndarray,  # [N]
     frequent:np.ndarray, sizes:np.ndarray,      # [V]: is it frequent; its bytes
     end_id:int                                  # id of <|endoftext|>
-)->dict[str,np.ndarray]:                        # bits 'frequent' and 'rare'; 'rare_words', 'bytes'
-    "Sum the two parts, and count the rare words and the bytes, of each document."
+)->dict[str,np.ndarray]:            # bits 'frequent' and 'rare'; 'rare_words', 'words', 'bytes'
+    "Sum the two parts, and count the rare words, all words and the bytes, of each document."
     ends = ids == end_id
     document = np.cumsum(ends) - ends           # an end belongs to the document it ends
-    columns = dict(frequent=frequent_bits, rare=rare_bits, bytes=sizes[ids],
+    columns = dict(frequent=frequent_bits, rare=rare_bits, bytes=sizes[ids], words=starts,
                    rare_words=rare_words(ids, starts, frequent))
     return {k: np.bincount(document, weights=v) for k, v in columns.items()}
 
