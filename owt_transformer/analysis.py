@@ -48,7 +48,7 @@ def decompose_gap(
                 length_share=math.log(length)/math.log(loss))
 
 # %% ../nbs/05_analysis.ipynb #562f6512
-# nats per token of full runs (OpenWebText, TinyStories), by write-ups of CS336, assignment 1, report
+# nats per token of full runs (OpenWebText, TinyStories) in write-ups of CS336, assignment 1, report
 # them: each pair by one author, the first with our presets' batch size and learning rate
 CITED = (4.021, 1.400), (3.944, 1.346), (4.055, 1.348), (3.93, 1.327), (4.015, 1.356)
 FILE_BYTES_PER_TOKEN = {'owt': 4.371, 'tinystories': 4.119}     # of their files, with separators
