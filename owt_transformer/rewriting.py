@@ -15,13 +15,13 @@ from zlib import crc32
 import numpy as np
 
 # %% ../nbs/05i_rewriting.ipynb #21431385
+from .anatomy import number_documents, sliding_bits
 from .corpora import PreparedData, iter_documents, write_documents
-from .data import TokenData
 from .files import InputError
 from .model import Transformer
 from .predictability import KneserNey
 from .tokenizer import END_OF_TEXT, split_words
-from .words import class_losses
+from .words import count_words
 
 # %% ../nbs/05i_rewriting.ipynb #375d18d3
 def split_sentences(document:str)->list[list[str]]:
@@ -81,8 +81,8 @@ class Rewriter:
 # %% ../nbs/05i_rewriting.ipynb #17bc0022
 def rewrite_file(path:str|Path, out:str|Path, train:str|Path, without:tuple[str,...]):
     "Rewrite a corpus file; the frequent words are those of the file `train`."
-    words = Counter(w for d in iter_documents(train) for w in split_words(d))
-    write_documents(out, map(Rewriter(words, without), iter_documents(path)))
+    rewrite = Rewriter(count_words(train), without)
+    write_documents(out, map(rewrite, iter_documents(path)))
 
 # %% ../nbs/05i_rewriting.ipynb #c4b9cddf
 def measure_rewritten(
@@ -91,13 +91,10 @@ def measure_rewritten(
 )->list[float]:                 # bits for each validation document
     "Measure the loss on each validation document."
     ids, tok = np.asarray(data.valid), data.tokenizer
-    if model:
-        tokens = TokenData(data.valid, model.cfg.context_length)
-        nats = np.r_[0., class_losses(model, tokens, np.ones(len(tok), bool))[0]]
-    else: nats = -np.log(KneserNey(np.asarray(data.train), 5, len(tok)).probabilities(ids))
-    ends = ids == tok.ids[END_OF_TEXT.encode()]
-    bits = np.bincount(np.cumsum(ends) - ends, weights=nats)/math.log(2)
-    return bits.round(1).tolist()
+    if model: bits = np.r_[0., sliding_bits(model, ids)]        # the first token is given
+    else: bits = -np.log2(KneserNey(np.asarray(data.train), 5, len(tok)).probabilities(ids))
+    document = number_documents(ids, tok.ids[END_OF_TEXT.encode()])
+    return np.bincount(document, weights=bits).round(1).tolist()
 
 # %% ../nbs/05i_rewriting.ipynb #3a9099b5
 def shapley(value:dict[frozenset,float], causes:tuple[str,...])->dict[str,float]:

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SILENT_E', 'SENTENCE_END', 'DISTANCES', 'LENGTHS', 'copied_shares', 'count_syllables', 'reading_counts',
            'reading_grade', 'spearman', 'ngram_distributions', 'model_guesses', 'ngram_growth', 'token_correlation',
-           'number_documents', 'correlations_by_distance', 'context_losses', 'decay_exponent', 'jackknife_error',
-           'measure_statistics', 'measure_model']
+           'correlations_by_distance', 'context_losses', 'decay_exponent', 'jackknife_error', 'measure_statistics',
+           'measure_model']
 
 # %% ../nbs/05h_statistics.ipynb #e6ec6d7c
 import re
@@ -14,7 +14,7 @@ from itertools import permutations
 import numpy as np, torch
 
 # %% ../nbs/05h_statistics.ipynb #49555468
-from .anatomy import bootstrap_bits_per_byte, loss_by_document
+from .anatomy import bootstrap_bits_per_byte, loss_by_document, number_documents
 from .corpora import PreparedData, iter_documents
 from .data import TokenData, token_bytes
 from .files import InputError
@@ -107,10 +107,6 @@ def token_correlation(a:np.ndarray, b:np.ndarray, vocab_size:int, steps:int=40)-
     return float(size**.5)
 
 # %% ../nbs/05h_statistics.ipynb #488605cb
-def number_documents(tokens:np.ndarray, end_id:int)->np.ndarray:
-    "Return the number of each token's document, from 0; an end belongs to its document."
-    return np.cumsum(tokens == end_id) - (tokens == end_id)
-
 def correlations_by_distance(tokens, end_id:int, vocab_size:int, distances, keep=None)->list[float]:
     "Measure the correlation of tokens at each distance, in the documents that `keep` marks."
     tokens, document = tokens.astype(np.int64), number_documents(tokens, end_id)
