@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CONTENDERS', 'RIVALS', 'LADDER', 'zipf_tokens', 'time_calls', 'peak_memory', 'make_our_step', 'step_loss',
            'make_llama', 'make_transformers_step', 'make_contender', 'benchmark', 'speedup', 'benchmark_table',
-           'loss_curve', 'record_agreement', 'nanogpt_batch', 'benchmark_batching', 'profile_step',
-           'benchmark_generation', 'run_benchmark', 'parse_benchmark', 'main']
+           'loss_curve', 'record_agreement', 'nanogpt_batch', 'benchmark_batching', 'profile_step', 'generators',
+           'evaluators', 'benchmark_inference', 'run_benchmark', 'parse_benchmark', 'main']
 
 # %% ../nbs/04f_benchmark.ipynb #2cfe05ff
 import contextlib, multiprocessing, os, signal, statistics, sys, time
@@ -258,18 +258,39 @@ def profile_step(cfg:Config, folder:Path, steps:int=3)->list[tuple[str,float,flo
     return kernels
 
 # %% ../nbs/04f_benchmark.ipynb #3bee14d1
-def benchmark_generation(cfg:Config, batch:int, temperature:float, rounds:int=5, n:int=128)->dict:
-    "Time both ways to generate `n` tokens of each of `batch` texts in alternating rounds."
+def generators(cfg:Config, batch:int, temperature:float, n:int)->dict:    # name -> function
+    "Make two functions that generate `n` tokens of each of `batch` texts."
     model, llama = State.fresh(cfg, device := make_setup(cfg).device).model, make_llama(cfg)
     llama.generation_config.eos_token_id = None         # like ours, it does not stop early
     ids, sampling = torch.arange(16*batch, device=device).view(batch, 16), dict(do_sample=False)
     if temperature: sampling = dict(do_sample=True, temperature=temperature, top_k=0)
-    ways = {'ours': lambda: [*stream(pack_linears(model, batch), ids.tolist(), n, temperature)],
+    return {'ours': lambda: [*stream(pack_linears(model, batch), ids.tolist(), n, temperature)],
             'transformers': lambda: llama.generate(ids, attention_mask=torch.ones_like(ids),
                                                    max_new_tokens=n, pad_token_id=0, **sampling)}
-    seconds = [[time_calls(way, device) for way in ways.values()] for _ in range(rounds+1)][1:]
-    return {name: dict(seconds=s, tokens_per_second=batch*n/statistics.median(s))
-            for name, s in zip(ways, zip(*seconds))}
+
+def evaluators(cfg:Config)->dict:       # name -> function
+    "Make two functions: our step, and the evaluation of as many tokens."
+    step, n = make_our_step(cfg, tokens := zipf_tokens(cfg)), cfg.batch_size*cfg.context_length
+    valid = TokenData(tokens[:n+1], cfg.context_length, step.data.device)
+    sizes = torch.ones(cfg.vocab_size, dtype=torch.long)
+    return {'step': lambda: step_loss(step), 'evaluation': lambda: evaluate(
+        step.state.model, valid, sizes, cfg.batch_size, precision=step.precision)}
+
+def benchmark_inference(cfg:Config, rounds:int=5, n:int=128)->dict:
+    "Time evaluation and generation in alternating rounds; seconds are per token."
+    device, out = (setup := make_setup(cfg)).device, {}
+    makers = {'evaluation': (evaluators, cfg.batch_size*cfg.context_length)} | {
+        f'batch {b}, temperature {t:g}': (partial(generators, batch=b, temperature=t, n=n), b*n)
+        for b in (1, 16) for t in (0., 1.)}
+    for name, (make, tokens) in makers.items():
+        ways = make(cfg)
+        times = [[time_calls(way, device)/tokens for way in ways.values()] for _ in range(rounds+1)]
+        out[name] = dict(contenders={k: dict(seconds=s[1:]) for k, s in zip(ways, zip(*times))})
+        print(name, *(f'{1/statistics.median(c["seconds"]):,.0f} tokens/s ({k})'
+                      for k, c in out[name]['contenders'].items()), sep='; ')
+    environment = environment_info(setup) | dict(transformers=metadata.version('transformers'))
+    config = asdict(cfg.model) | dict(batch_size=cfg.batch_size, new_tokens=n)
+    return dict(environment=environment, config=config, **out)
 
 # %% ../nbs/04f_benchmark.ipynb #4c1cac3a
 def _check_transformers(shape, library='transformers'):
@@ -280,12 +301,13 @@ def _check_transformers(shape, library='transformers'):
 
 # %% ../nbs/04f_benchmark.ipynb #c89bedfa
 def run_benchmark(cfg:Config, folder:Path, compare:bool=False, profile:bool=False,
-                  ladder:bool=False, **kwargs):     # options of the command, and of benchmark
+                  ladder:bool=False, inference:bool=False, **kwargs):   # and those of benchmark
     "Benchmark one configuration; print the results and save a JSON file for each part."
-    if compare: _check_transformers(cfg.model)
+    if compare or inference: _check_transformers(cfg.model)
     setup, folder = make_setup(cfg), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)           # fail before the work, not after it
     print(f'{describe_setup(setup)}, {cfg.batch_size} x {cfg.context_length} tokens per step')
+    if inference: return dump_json(folder/'inference.json', benchmark_inference(cfg, **kwargs))
     parts = dict(benchmark=RIVALS if compare else RIVALS[:1])
     if ladder: parts['ladder'] = LADDER['cuda' if setup.device.type == 'cuda' else 'cpu']
     for part, names in parts.items():
@@ -303,13 +325,14 @@ def run_benchmark(cfg:Config, folder:Path, compare:bool=False, profile:bool=Fals
 def parse_benchmark(argv:list[str]|None=None)->tuple[Experiment,dict]:     # what to time; options
     "Parse the command line of `python -m owt_transformer.benchmark`."
     parser = make_parser('benchmark', 'Time a training step, by default that of the preset owt.',
-                         '[--compare] [--ladder] [--profile] ')
+                         '[--compare] [--ladder] [--profile] [--inference] ')
     add = partial(parser.add_argument, action='store_true', default=False)
     add('--compare', help="compare with transformers' Llama and torch's AdamW, plain and compiled")
     add('--ladder', help='time our step setting by setting, from the readable step on')
     add('--profile', help='list the kernels of our step, and save a trace')
+    add('--inference', help="time only evaluation and generation, that of transformers, too")
     given = parse_options(parser, argv)
-    options = {name: given.pop(name) for name in ('compare', 'ladder', 'profile')}
+    options = {name: given.pop(name) for name in ('compare', 'ladder', 'profile', 'inference')}
     return experiment_from_options(given, 'owt'), options
 
 # %% ../nbs/04f_benchmark.ipynb #5d38674a

@@ -105,7 +105,7 @@ def _write_checkpoint(file, content):
             raise (OSError(errno.ENOSPC, 'No space left on device', str(file))
                    if shutil.disk_usage(Path(file).parent).free < 1<<20 else e)
 
-# %% ../nbs/04b_run.ipynb #0cff07c4
+# %% ../nbs/04b_run.ipynb #f8a8ac38
 _thread, _writing = ThreadPoolExecutor(1), []
 
 def finish_writing():
@@ -142,10 +142,11 @@ def load_checkpoint(
 
 # %% ../nbs/04b_run.ipynb #48634e4c
 def save_model(file, model:Transformer, tokenizer:Tokenizer, step:int=0, valid_loss:float=math.nan,
-               wait:bool=True):
+               **kwargs):       # wait, as for save_checkpoint
     "Save a model with its shape, its tokenizer, its steps and its loss in nats per token."
     save_checkpoint(file, dict(model=model.state_dict(), config=asdict(model.cfg),
-                               tokenizer=tokenizer.to_dict(), step=step, valid_loss=valid_loss), wait)
+                               tokenizer=tokenizer.to_dict(), step=step, valid_loss=valid_loss),
+                    **kwargs)
 
 # %% ../nbs/04b_run.ipynb #32864062
 def load_model(path:str|Path, device:str='cpu')->tuple[Transformer, Tokenizer]:
@@ -234,7 +235,8 @@ class SaveBestModel:
     def on_evaluate(self, state, row):
         if row['valid_loss'] >= state.best: return
         state.best = row['valid_loss']
-        save_model(self.folder.best, state.model, self.tokenizer, state.step, state.best, False)
+        save_model(self.folder.best, state.model, self.tokenizer, state.step, state.best,
+                   wait=False)
 
 class RunRecorder:
     "A hook that writes rows and checkpoints; it comes last, after hooks that add keys."

@@ -9,7 +9,7 @@ __all__ = ['Loss', 'build_loss', 'bfloat16_copy', 'micro_batch_size', 'schedule_
 # %% ../nbs/04c_step.ipynb #5711f7ec
 import contextlib, gc, itertools, warnings
 from copy import deepcopy
-import torch
+import numpy as np, torch
 from torch import nn, Tensor
 from torch.nn.parallel import DistributedDataParallel
 from fastcore.basics import patch
@@ -18,8 +18,8 @@ from fastcore.basics import patch
 from .config import Config
 from .data import TokenData
 from .device import Setup
-from .kernels import (fused_adamw, fused_linear_cross_entropy, store_column_major,
-                                     triton)
+from .kernels import (cross_entropy_with_grad, fused_adamw, onednn_matmul, triton,
+                                     fused_linear_cross_entropy, store_column_major)
 from .model import Transformer
 from .optim import clip_grad_norm
 from .train import PlainStep, State
@@ -31,13 +31,22 @@ class Loss(nn.Module):
         super().__init__()
         self.model, self.body = model, torch.compile(model.body) if compile else model.body
         self.chunk = 1<<20 if model.head.weight.is_cuda else 1024       # tokens at a time
+        self.shape = None                                               # of the inputs of a step
 
     def forward(self, x, y, share=1.):      # tokens and targets, int64 [B, T]
         "Return `share` times the mean loss; call `backward` on the result itself."
         # for the gradient a GPU sorts the tokens; int32 takes half as many passes as int64
-        hidden = self.body(self.model.embedding(x.int()))
+        hidden, self.shape = self.body(self.model.embedding(x.int())), x.shape
         return fused_linear_cross_entropy(hidden, self.model.head.weight, y, self.chunk, share,
                                           last=True)
+
+    def nats(self, x, y):       # int64 [B, T], the last n targets [B, n]
+        "Return the sum of the losses, computed as in `forward`."
+        body = self.body if x.shape == self.shape else self.model.body      # else it would compile
+        with torch.enable_grad(): hidden = body(self.model.embedding(x.int())).detach()  # again
+        parts = zip(*(t.flatten(0, 1).split(self.chunk) for t in (hidden[:,-y.shape[1]:], y)))
+        return sum(cross_entropy_with_grad(onednn_matmul(h, self.model.head.weight), t).sum()
+                   for h, t in parts)
 
 # %% ../nbs/04c_step.ipynb #8da740d6
 def build_loss(model:Transformer, setup:Setup)->nn.Module:
@@ -74,8 +83,8 @@ def micro_batch_size(
 # %% ../nbs/04c_step.ipynb #349c508b
 def schedule_table(cfg:Config, device='cpu')->Tensor:   # float32 [max_iters, 3]
     "Compute the learning rate, `1 - beta1**t` and `1 - beta2**t` of each step."
-    return torch.tensor([(cfg.lr(t-1), 1 - cfg.beta1**t, 1 - cfg.beta2**t)
-                         for t in range(1, cfg.max_iters+1)], device=device)
+    rows = ((cfg.lr(t-1), 1 - cfg.beta1**t, 1 - cfg.beta2**t) for t in range(1, cfg.max_iters+1))
+    return torch.from_numpy(np.fromiter(rows, (np.float32, 3), cfg.max_iters)).to(device)
 
 # %% ../nbs/04c_step.ipynb #aa6b465e
 def table_row(table:Tensor, step:Tensor)->Tensor:   # [N, ...], int64 [1] on its device -> [...]
@@ -192,6 +201,13 @@ def backward(self:FastStep):
             loss = self.loss(x, y, 1/len(parts))
             loss.backward()
         self.state.loss_sum += loss.detach()
+
+# %% ../nbs/04c_step.ipynb #98d512ea
+@patch
+def window_nats(self:FastStep, x:Tensor, y:Tensor)->list[Tensor]:   # [B, T], last n targets [B, n]
+    "Compute the losses of windows for `evaluate`, summed over each micro-batch."
+    loss = getattr(self.loss, 'module', self.loss)      # without DistributedDataParallel
+    return [loss.nats(*part) for part in zip(x.split(self.micro_batch), y.split(self.micro_batch))]
 
 # %% ../nbs/04c_step.ipynb #68bef833
 @torch.no_grad()
