@@ -324,18 +324,14 @@ class KVCache:
     def __init__(self, model:Transformer):
         self.layers = [LayerCache(model.cfg.context_length) for _ in model.blocks]
     def __len__(self): return self.layers[0].length
-    def keep(self, going:list[bool]):       # for each text
-        "Drop the texts that have ended."
-        if len(self):
-            for layer in self.layers: layer.kv = [held[going] for held in layer.kv]
 
-# %% ../nbs/02_model.ipynb #1560887d
+# %% ../nbs/02_model.ipynb #2b3e3770
 def draw_tokens(probs:Tensor, u:Tensor)->Tensor:    # [B, V]; float64 [B], each in [0, 1) -> [B]
     "Draw a token from each row of probabilities, given a uniform number for each."
     sums = probs.double().cumsum(-1)
     return torch.searchsorted(sums, u.double()[:,None]*sums[:,-1:], right=True)[:,0]
 
-# %% ../nbs/02_model.ipynb #ef1866a5
+# %% ../nbs/02_model.ipynb #9d0a96b6
 def _check_prompt(ids, V):
     if not ids or not all(isinstance(i, int) and 0 <= i < V for i in ids):
         raise InputError(f'the prompt {ids!r:.40} is not a list of token ids from 0 to {V-1}: '
@@ -356,23 +352,22 @@ def stream(
     context, device = model.cfg.context_length, model.head.weight.device
     texts, cache = [list(ids)[-context:] for ids in prompts], KVCache(model)
     left, rngs = [max_new_tokens]*len(texts), [Random(seed+i) for i in range(len(texts))]
-    rows, start, end = [*range(len(texts))]*(max_new_tokens > 0), 0, min(map(len, texts), default=0)
-    while rows:
+    start, end = 0, min(map(len, texts), default=0)
+    while max(left, default=0) > 0:
         if end-start > context:             # full: drop the older half and read the rest again
             start, cache = end - (context//2 or 1), KVCache(model)
-        unread = torch.tensor([texts[i][start+len(cache):end] for i in rows], device=device)
+        unread = torch.tensor([t[start+len(cache):end] for t in texts], device=device)  # [B, T]
         hidden = model.hidden(unread, cache if use_cache else None)[:,-1]               # [B, C]
         probs = next_token_probs(model.head(hidden).cpu(), temperature, top_k, top_p)   # [B, V]
-        u = [rngs[i].random() if len(texts[i]) == end else 0. for i in rows]
-        tokens = draw_tokens(probs, torch.tensor(u, dtype=torch.float64)).tolist()
-        for i, token in zip(rows, tokens):
+        u = [rng.random() if len(t) == end else 0. for rng, t in zip(rngs, texts)]
+        for i, token in enumerate(draw_tokens(probs, torch.tensor(u, dtype=torch.float64)).tolist()):
             if len(texts[i]) > end: continue                    # its prompt goes on
-            texts[i].append(token); left[i] = 0 if token == stop_id else left[i]-1
-            if token != stop_id: yield i, token
-        end, going = end+1, [left[i] > 0 for i in rows]
-        if not all(going): rows = [i for i in rows if left[i] > 0]; cache.keep(going)
+            texts[i].append(token)
+            left[i] = 0 if token == stop_id else left[i]-1
+            if left[i] >= 0 and token != stop_id: yield i, token
+        end += 1
 
-# %% ../nbs/02_model.ipynb #e0fc74b3
+# %% ../nbs/02_model.ipynb #1422ae2e
 def generate(model:Transformer, ids:list[int], max_new_tokens:int=128, **sampling)->list[int]:
     "Continue one prompt; `sampling` are the other arguments of `stream`."
     return [token for _, token in stream(model, [ids], max_new_tokens, **sampling)]

@@ -9,6 +9,7 @@ __all__ = ['Loss', 'build_loss', 'bfloat16_copy', 'micro_batch_size', 'schedule_
 # %% ../nbs/04c_step.ipynb #5711f7ec
 import contextlib, gc, itertools, warnings
 from copy import deepcopy
+from functools import partial
 import numpy as np, torch
 from torch import nn, Tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -18,8 +19,8 @@ from fastcore.basics import patch
 from .config import Config
 from .data import TokenData
 from .device import Setup
-from .kernels import (cross_entropy_with_grad, fused_adamw, onednn_matmul, triton,
-                                     fused_linear_cross_entropy, store_column_major)
+from .kernels import (chunked_logits, cross_entropy_with_grad, fused_adamw, triton,
+                                     fused_linear_cross_entropy, onednn_matmul, store_column_major)
 from .model import Transformer
 from .optim import clip_grad_norm
 from .train import PlainStep, State
@@ -31,22 +32,13 @@ class Loss(nn.Module):
         super().__init__()
         self.model, self.body = model, torch.compile(model.body) if compile else model.body
         self.chunk = 1<<20 if model.head.weight.is_cuda else 1024       # tokens at a time
-        self.shape = None                                               # of the inputs of a step
 
     def forward(self, x, y, share=1.):      # tokens and targets, int64 [B, T]
         "Return `share` times the mean loss; call `backward` on the result itself."
         # for the gradient a GPU sorts the tokens; int32 takes half as many passes as int64
-        hidden, self.shape = self.body(self.model.embedding(x.int())), x.shape
+        hidden = self.body(self.model.embedding(x.int()))
         return fused_linear_cross_entropy(hidden, self.model.head.weight, y, self.chunk, share,
                                           last=True)
-
-    def nats(self, x, y):       # int64 [B, T], the last n targets [B, n]
-        "Return the sum of the losses, computed as in `forward`."
-        body = self.body if x.shape == self.shape else self.model.body      # else it would compile
-        with torch.enable_grad(): hidden = body(self.model.embedding(x.int())).detach()  # again
-        parts = zip(*(t.flatten(0, 1).split(self.chunk) for t in (hidden[:,-y.shape[1]:], y)))
-        return sum(cross_entropy_with_grad(onednn_matmul(h, self.model.head.weight), t).sum()
-                   for h, t in parts)
 
 # %% ../nbs/04c_step.ipynb #8da740d6
 def build_loss(model:Transformer, setup:Setup)->nn.Module:
@@ -202,12 +194,19 @@ def backward(self:FastStep):
             loss.backward()
         self.state.loss_sum += loss.detach()
 
-# %% ../nbs/04c_step.ipynb #98d512ea
+# %% ../nbs/04c_step.ipynb #2d84b16e
 @patch
 def window_nats(self:FastStep, x:Tensor, y:Tensor)->list[Tensor]:   # [B, T], last n targets [B, n]
-    "Compute the losses of windows for `evaluate`, summed over each micro-batch."
-    loss = getattr(self.loss, 'module', self.loss)      # without DistributedDataParallel
-    return [loss.nats(*part) for part in zip(x.split(self.micro_batch), y.split(self.micro_batch))]
+    "Compute the losses of windows for `evaluate`, summed over the tokens of each chunk."
+    loss, nats = getattr(self.loss, 'module', self.loss), []    # without DistributedDataParallel
+    head = partial(onednn_matmul, w=loss.model.head.weight)
+    for ids, right in zip(x.split(self.micro_batch), y.split(self.micro_batch)):
+        whole = ids.shape == (self.micro_batch, self.cfg.context_length)
+        body = loss.body if whole else loss.model.body
+        with torch.enable_grad(): hidden = body(loss.model.embedding(ids.int())).detach()
+        nats += [cross_entropy_with_grad(z, t).sum()
+                 for z, t in chunked_logits(hidden[:,-y.shape[1]:], head, right, loss.chunk)]
+    return nats
 
 # %% ../nbs/04c_step.ipynb #68bef833
 @torch.no_grad()
