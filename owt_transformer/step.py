@@ -9,7 +9,6 @@ __all__ = ['Loss', 'build_loss', 'bfloat16_copy', 'micro_batch_size', 'schedule_
 # %% ../nbs/04c_step.ipynb #5711f7ec
 import contextlib, gc, itertools, warnings
 from copy import deepcopy
-from functools import partial
 import numpy as np, torch
 from torch import nn, Tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -19,8 +18,8 @@ from fastcore.basics import patch
 from .config import Config
 from .data import TokenData
 from .device import Setup
-from .kernels import (chunked_logits, cross_entropy_with_grad, fused_adamw, triton,
-                                     fused_linear_cross_entropy, onednn_matmul, store_column_major)
+from .kernels import (fused_adamw, fused_linear_cross_entropy, store_column_major,
+                                     triton)
 from .model import Transformer
 from .optim import clip_grad_norm
 from .train import PlainStep, State
@@ -31,14 +30,20 @@ class Loss(nn.Module):
     def __init__(self, model:Transformer, compile:bool=False):
         super().__init__()
         self.model, self.body = model, torch.compile(model.body) if compile else model.body
+        self.head = model.head
         self.chunk = 1<<20 if model.head.weight.is_cuda else 1024       # tokens at a time
+
+    def hidden(self, x):        # int64 [B, T] -> [B, T, C]
+        "Compute the input of the head; only batches of the shape of a step's are compiled."
+        body = self.body if x.shape == self.shape else self.model.body
+        # for the gradient a GPU sorts the tokens; int32 takes half as many passes as int64
+        with torch.enable_grad(): return body(self.model.embedding(x.int()))
 
     def forward(self, x, y, share=1.):      # tokens and targets, int64 [B, T]
         "Return `share` times the mean loss; call `backward` on the result itself."
-        # for the gradient a GPU sorts the tokens; int32 takes half as many passes as int64
-        hidden = self.body(self.model.embedding(x.int()))
-        return fused_linear_cross_entropy(hidden, self.model.head.weight, y, self.chunk, share,
-                                          last=True)
+        self.shape = x.shape
+        return fused_linear_cross_entropy(self.hidden(x), self.model.head.weight, y, self.chunk,
+                                          share, last=True)
 
 # %% ../nbs/04c_step.ipynb #8da740d6
 def build_loss(model:Transformer, setup:Setup)->nn.Module:
@@ -145,6 +150,7 @@ class FastStep(PlainStep):
         working = bfloat16_copy(model) if setup.bf16 else model
         self.pairs = list(zip(model.parameters(), working.parameters()))    # master, working
         self.loss = build_loss(working, setup)
+        self.model = getattr(self.loss, 'module', self.loss)    # without DistributedDataParallel
         if one_pass:
             self.schedule = schedule_table(cfg, device)
             init_adamw_state(state.update.optimizers[0])
@@ -193,20 +199,6 @@ def backward(self:FastStep):
             loss = self.loss(x, y, 1/len(parts))
             loss.backward()
         self.state.loss_sum += loss.detach()
-
-# %% ../nbs/04c_step.ipynb #2d84b16e
-@patch
-def window_nats(self:FastStep, x:Tensor, y:Tensor)->list[Tensor]:   # [B, T], last n targets [B, n]
-    "Compute the losses of windows for `evaluate`, summed over the tokens of each chunk."
-    loss, nats = getattr(self.loss, 'module', self.loss), []    # without DistributedDataParallel
-    head = partial(onednn_matmul, w=loss.model.head.weight)
-    for ids, right in zip(x.split(self.micro_batch), y.split(self.micro_batch)):
-        whole = ids.shape == (self.micro_batch, self.cfg.context_length)
-        body = loss.body if whole else loss.model.body
-        with torch.enable_grad(): hidden = body(loss.model.embedding(ids.int())).detach()
-        nats += [cross_entropy_with_grad(z, t).sum()
-                 for z, t in chunked_logits(hidden[:,-y.shape[1]:], head, right, loss.chunk)]
-    return nats
 
 # %% ../nbs/04c_step.ipynb #68bef833
 @torch.no_grad()
