@@ -36,9 +36,8 @@ def stream_texts(
     for i, decoder in enumerate(decoders): yield i, decoder.decode(b'', final=True)
 
 # %% ../nbs/05c_writing.ipynb #9387cfaa
-def continue_texts(model:Transformer, tokenizer:Tokenizer, prompts:list[str], *args, **sampling
-                  )->list[str]:         # the new texts, without the prompts
-    "Continue the beginnings of several documents; the arguments are those of `stream_texts`."
+def continue_texts(model, tokenizer, prompts:list[str], *args, **sampling)->list[str]:
+    "Return the new text of each prompt; the arguments are those of `stream_texts`."
     texts = ['']*len(prompts)
     for i, piece in stream_texts(model, tokenizer, prompts, *args, **sampling): texts[i] += piece
     return texts
