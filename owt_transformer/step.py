@@ -35,9 +35,9 @@ class Loss(nn.Module):
 
     def hidden(self, x):        # int64 [B, T] -> [B, T, C]
         "Compute the input of the head; only batches of the shape of a step's are compiled."
-        body = self.body if x.shape == self.shape else self.model.body
+        if x.shape != self.shape: return self.model.hidden(x)
         # for the gradient a GPU sorts the tokens; int32 takes half as many passes as int64
-        with torch.enable_grad(): return body(self.model.embedding(x.int()))
+        with torch.enable_grad(): return self.body(self.model.embedding(x.int()))
 
     def forward(self, x, y, share=1.):      # tokens and targets, int64 [B, T]
         "Return `share` times the mean loss; call `backward` on the result itself."
