@@ -4,21 +4,23 @@
 
 # %% auto #0
 __all__ = ['CORPORA', 'split_documents', 'write_documents', 'iter_documents', 'split_train_valid', 'Corpus', 'CorpusFiles',
-           'write_synthetic', 'find_corpus_files', 'encode_file', 'cached_sha256', 'PreparedData', 'prepared_folder',
-           'prepare_data']
+           'write_synthetic', 'plain_text', 'cached_sha256', 'download', 'find_corpus_files', 'encode_file',
+           'count_shared', 'PreparedData', 'prepared_folder', 'prepare_data', 'compare_with_known', 'inspect', 'run']
 
 # %% ../nbs/01a_corpora.ipynb #eec29d41
-import hashlib, json, math
+import argparse, contextlib, hashlib, json, math, os, shutil, sys
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Iterable, Iterator, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
 # %% ../nbs/01a_corpora.ipynb #cc6cf278
-from .files import (InputError, atomic_write, check_sha256, check_text_file,
-    download, folder_lock, parallel_map, read_json, sha256, write_json)
+from .files import (InputError, atomic_write, check_sha256, folder_lock, iter_text,
+    parallel_map, read_json, sha256, text_kind, write_json)
 from .synthetic import GRAMMARS, sample_documents
 from .tokenizer import (
     END_OF_TEXT, Tokenizer, find_chunks, read_chunk, to_bytes, train_bpe)
@@ -40,42 +42,69 @@ def write_documents(path:str|Path, docs:Iterable[str]):
                 raise InputError(f'a document contains the separator {END_OF_TEXT}: remove it')
             f.write(to_bytes(doc) + f'\n{END_OF_TEXT}\n'.encode())
 
+# %% ../nbs/01a_corpora.ipynb #4e3e725a
+_SEPARATOR = END_OF_TEXT.encode()
+
+def _fragments(path, bounds)->list[tuple[str,bool,bool]]:   # text, begins here, ends here
+    "Split a chunk into documents or parts of them."
+    start, end = bounds
+    before, last = max(0, start-len(_SEPARATOR)), end == os.path.getsize(path)
+    begins = not start or read_chunk(path, before, start) == END_OF_TEXT
+    parts, found = read_chunk(path, start, end).split(END_OF_TEXT), []
+    for i, text in enumerate(parts):
+        begins, ends = begins or i > 0, last or i+1 < len(parts)
+        if begins: text = text.removeprefix('\r').removeprefix('\n')
+        if ends: text = text.removesuffix('\n').removesuffix('\r')
+        if text or not begins: found.append((text, begins, ends))
+    return found
+
 # %% ../nbs/01a_corpora.ipynb #305ccefb
 def iter_documents(path:str|Path, chunk_bytes:int=16<<20)->Iterator[str]:
-    "Iterate over the documents of a file, holding about `chunk_bytes` in memory at a time."
-    for bounds in find_chunks(path, END_OF_TEXT.encode(), chunk_bytes):
-        yield from split_documents(read_chunk(path, *bounds))
+    "Iterate over the documents of a file, holding one chunk and one document in memory."
+    begun = []
+    for bounds in find_chunks(path, size=chunk_bytes):
+        for text, _, ends in _fragments(path, bounds):
+            begun.append(text)
+            if ends: yield ''.join(begun); begun = []
 
 # %% ../nbs/01a_corpora.ipynb #a9f88ded
 def split_train_valid(path:str|Path, train:str|Path, valid:str|Path, share:float=.1):
     "Split the documents of a file: the last `share` of them, rounded up, go to `valid`."
     if not 0 <= share < 1: raise InputError(f'share={share} must lie in [0, 1): choose .1, say')
-    n = sum(1 for _ in iter_documents(path))
+    fragments = lambda: (part for c in find_chunks(path) for part in _fragments(path, c))
+    n = sum(ends for *_, ends in fragments())
     if n < 2:
         raise InputError(f'{path} has {n} document(s), but a split needs 2: separate documents by '
                          f'{END_OF_TEXT}, or give a validation text')
     cut = n - min(n-1, max(1, math.ceil(n*share)))          # neither file is empty
-    write_documents(train, (d for i,d in enumerate(iter_documents(path)) if i < cut))
-    write_documents(valid, (d for i,d in enumerate(iter_documents(path)) if i >= cut))
+    for out, wanted in (train, range(cut)), (valid, range(cut, n)):
+        i = 0
+        with atomic_write(out) as f:
+            for text, _, ends in fragments():
+                if i in wanted: f.write(to_bytes(text) + f'\n{END_OF_TEXT}\n'.encode()*ends)
+                i += ends
 
 # %% ../nbs/01a_corpora.ipynb #26fe7108
 class Corpus(NamedTuple):
-    "The download URLs of a corpus; if only `valid` is given, that file is split in two."
+    "Where the texts of a corpus are; if only `valid` is given, that file is split in two."
     about:str               # one line of description
-    train:str|None=None     # URL of the training text
-    valid:str|None=None     # URL of the validation text
+    vocab_size:int          # usual vocabulary size
+    train:str|None=None     # training text: owner/name/file on the Hugging Face Hub, or a path
+    valid:str|None=None     # validation text
+    known:dict={}           # 'train' and 'valid' -> bytes of the file, tokens
 
 # %% ../nbs/01a_corpora.ipynb #b9e31af4
-_HF = 'https://huggingface.co/datasets/'
-_OWT = _HF + 'stanford-cs336/owt-sample/resolve/main/owt_{}.txt.gz'
-_TINY = _HF + 'roneneldan/TinyStories/resolve/main/TinyStoriesV2-GPT4-{}.txt'
+_OWT = 'stanford-cs336/owt-sample/owt_{}.txt.gz'
+_TINY = 'roneneldan/TinyStories/TinyStoriesV2-GPT4-{}.txt'
 CORPORA = {
-    'owt': Corpus('OpenWebText, 11.9 GB', _OWT.format('train'), _OWT.format('valid')),
-    'tinystories': Corpus('TinyStories, 2.2 GB', _TINY.format('train'), _TINY.format('valid')),
-    'owt-sample': Corpus('validation file of owt, 290 MB', valid=_OWT.format('valid')),
-    'tinystories-sample': Corpus('that of tinystories, 23 MB', valid=_TINY.format('valid')),
-    'synthetic-stories': Corpus('generated stories of known entropy'),
-    'synthetic-web': Corpus('generated web pages of known entropy'),
+    'owt': Corpus('OpenWebText, 11.9 GB', 32_000, _OWT.format('train'), _OWT.format('valid'),
+        dict(train=(11_920_511_059, 2_727_120_452), valid=(289_998_753, 66_401_098))),
+    'tinystories': Corpus('TinyStories, 2.2 GB', 10_000, _TINY.format('train'),
+        _TINY.format('valid'), dict(train=(2_227_753_162, 540_796_778), valid=(None, 5_461_210))),
+    'owt-sample': Corpus('validation file of owt, 290 MB', 4000, valid=_OWT.format('valid')),
+    'tinystories-sample': Corpus('that of tinystories, 23 MB', 1250, valid=_TINY.format('valid')),
+    'synthetic-stories': Corpus('generated stories of known entropy', 400),
+    'synthetic-web': Corpus('generated web pages of known entropy', 1280),
 }
 
 # %% ../nbs/01a_corpora.ipynb #134cf8d6
@@ -86,16 +115,16 @@ class CorpusFiles(NamedTuple):
     floor:dict|None=None    # synthetic text: bits per byte of the source and of the validation text
 
 # %% ../nbs/01a_corpora.ipynb #95e44518
-def _make_once(folder, recipe, make):
-    "Write two text files with `make(train, valid)`, unless they are cached for this `recipe`."
-    train, valid, record = folder/'train.txt', folder/'valid.txt', folder/'made.json'
-    hashes = lambda: {p.name: sha256(p) for p in (train, valid) if p.exists()}
+def _make_once(folder, recipe, make, names=('train.txt', 'valid.txt')):
+    "Write text files with `make(*paths)`, unless they are cached for this `recipe`."
+    paths, record = [folder/name for name in names], folder/'made.json'
+    hashes = lambda: {p.name: sha256(p) for p in paths if p.exists()}
     with folder_lock(folder):
         try: made = read_json(record)
         except InputError: made = {}
         if [made.get('order'), made.get('files')] != [recipe, hashes()]:
-            write_json(record, made := dict(order=recipe, floor=make(train, valid), files=hashes()))
-    return CorpusFiles(train, valid, made['floor'])
+            write_json(record, made := dict(order=recipe, floor=make(*paths), files=hashes()))
+    return *paths, made['floor']
 
 # %% ../nbs/01a_corpora.ipynb #90bfc585
 def _write_sample(name, path, size, seed):
@@ -114,14 +143,110 @@ def write_synthetic(name:str, folder:str|Path, size:int)->CorpusFiles:
     def make(train, valid):
         _write_sample(name, train, size, seed=1)
         return dict(source=source, valid=_write_sample(name, valid, size//10, seed=2))
-    return _make_once(Path(folder), dict(name=name, size=size, source=source), make)
+    return CorpusFiles(*_make_once(Path(folder), dict(name=name, size=size, source=source), make))
+
+# %% ../nbs/01a_corpora.ipynb #2a62b362
+def _json_documents(path, kind):
+    "Yield the field `text` of each line."
+    for n, line in enumerate(iter_text(path, kind, lines=True), 1):
+        try: doc = json.loads(line)['text'] if line.strip() else ''
+        except (ValueError, KeyError, TypeError): doc = None
+        if not isinstance(doc, str) or END_OF_TEXT in doc:
+            raise InputError(f'{path}, line {n}: a line must be a JSON object whose text is a '
+                             f'string without {END_OF_TEXT}: correct or remove it')
+        if doc: yield doc
+
+def _write_plain(kinds, one_each, out):
+    "Write texts of any kind to one plain text file; `one_each`: each file is a document."
+    with atomic_write(out) as f:
+        for path, kind in kinds.items():
+            end = f'\n{END_OF_TEXT}\n' * (kind.jsonl or one_each)
+            if kind.jsonl: pieces = (doc+end for doc in _json_documents(path, kind))
+            else: pieces = chain(iter_text(path, kind), [end])
+            for piece in pieces: f.write(to_bytes(piece))
+
+# %% ../nbs/01a_corpora.ipynb #3aceafa4
+def _watch(paths):
+    "Return a function that deletes a folder and raises `InputError` if a file has changed."
+    stats = lambda: [(s.st_size, s.st_mtime_ns) for s in map(os.stat, paths)]
+    before = stats()
+    def check(folder):
+        for path, old, new in zip(paths, before, stats()):
+            if old != new:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise InputError(f'{path} changed while it was being prepared: '
+                                 'start again once it is complete')
+    return check
+
+# %% ../nbs/01a_corpora.ipynb #21d9867d
+def plain_text(path:str|Path, folder:str|Path)->Path:   # folder: where a converted copy is kept
+    "Return `path` if it is a plain text file, else a converted copy."
+    path = Path(path)
+    files = sorted(p for p in path.rglob('*') if p.is_file() and not
+                   any(part.startswith('.') for part in p.relative_to(path).parts)) or [path]
+    kinds = {p: text_kind(p) for p in files}
+    if files == [path] and not str(kinds[path]): return path
+    stats = [[str(p.resolve()), (s := p.stat()).st_size, s.st_mtime_ns] for p in files]
+    key = hashlib.sha256(json.dumps(stats).encode()).hexdigest()[:12]
+    make = partial(_write_plain, kinds, path.is_dir())
+    check, copy = _watch(files), Path(folder)/f'text-{key}'
+    plain, _ = _make_once(copy, stats, make, ['text.txt'])
+    check(copy)
+    return plain
 
 # %% ../nbs/01a_corpora.ipynb #743a0b72
 def _own_files(folder, train, valid=None):
-    "Check the given text files; split `train` if there is no `valid`."
-    for path in filter(None, (train, valid)): check_text_file(path)
-    if valid: return CorpusFiles(Path(train), Path(valid))
-    return _make_once(folder/f'split-{sha256(train)[:12]}', {}, partial(split_train_valid, train))
+    "Convert the given texts; split `train` if there is no `valid`."
+    texts = [plain_text(p, folder) for p in filter(None, (train, valid))]
+    if valid: return CorpusFiles(*texts)
+    return CorpusFiles(*_make_once(folder/f'split-{sha256(texts[0])[:12]}', {},
+                                   partial(split_train_valid, texts[0])))
+
+# %% ../nbs/01a_corpora.ipynb #47774595
+def cached_sha256(path:str|Path, cache:str|Path)->str:    # cache: a JSON file of known hashes
+    "Return the SHA-256 of a file, recomputed only if its size or modification time has changed."
+    stat = Path(path).stat()
+    key = f'{Path(path).resolve()}, {stat.st_size} bytes, {stat.st_mtime_ns} ns'
+    try: known = read_json(cache)
+    except InputError: known = {}
+    if key not in known:
+        known[key] = sha256(path)
+        with contextlib.suppress(OSError): write_json(cache, known)     # a read-only folder
+    return known[key]
+
+# %% ../nbs/01a_corpora.ipynb #464a4082
+def _fetch(source, **options):      # options of hf_hub_download
+    "Download a file of a data set, or find it in the cache."
+    from huggingface_hub import hf_hub_download         # imported late: most runs need no download
+    owner, name, path = source.split('/', 2)
+    try: return Path(hf_hub_download(f'{owner}/{name}', path, repo_type='dataset', **options))
+    except Exception as e:
+        if isinstance(e, OSError) and e.errno: raise                # such as a full disk
+        why = str(e).strip().splitlines()[0]
+    raise InputError(f'{source} could not be downloaded ({why}): try again later to resume, '
+                     'or give text files of your own with --train-text and --valid-text')
+
+def download(source:str, hashes:str|Path, **options)->Path:    # hashes: see cached_sha256
+    "Download owner/name/file from the Hugging Face Hub unless it is cached; check its SHA-256."
+    for _ in range(2):
+        path = _fetch(source, **options)
+        stored = path.resolve()
+        if len(stored.name) != 64 or cached_sha256(stored, hashes) == stored.name: return path
+        stored.unlink(); path.unlink()
+    raise InputError(f'{source} could not be downloaded (its SHA-256 is not {stored.name[:12]}…): '
+                     'try again later, or give text files of your own with --train-text')
+
+# %% ../nbs/01a_corpora.ipynb #6825d92f
+def _find(source, folder, hashes):
+    "Find a text that you have put into `folder`, then a local one, then download it."
+    own = [folder/Path(source).name.removesuffix('.gz'), folder/Path(source).name, Path(source)]
+    return next((p for p in own if p.exists()), None) or download(source, hashes)
+
+def _check_size(path, known):
+    "Raise `InputError` if the known text has another size."
+    if known and (size := path.stat().st_size) != known:
+        raise InputError(f'{path} has {size:,} bytes, but this corpus has {known:,}: it is another '
+                         'version or incomplete. Delete it, or give it with --train-text')
 
 # %% ../nbs/01a_corpora.ipynb #b3c8ab7e
 def find_corpus_files(
@@ -139,9 +264,11 @@ def find_corpus_files(
         raise InputError(f'no corpus {name!r}: give train_text, or choose {", ".join(CORPORA)}')
     if name in GRAMMARS:
         return write_synthetic(name, f'{folder}-{synthetic_bytes}', synthetic_bytes)
-    valid, train = (url and download(url, folder/Path(url).name.removesuffix('.gz'))
-                    for url in (CORPORA[name].valid, CORPORA[name].train))
-    return CorpusFiles(train, valid) if train else _own_files(folder, valid)
+    corpus, hashes = CORPORA[name], Path(data_dir)/'fingerprints.json'
+    sources = {s: getattr(corpus, s) for s in ('train', 'valid') if getattr(corpus, s)}
+    texts = {s: plain_text(_find(source, folder, hashes), folder) for s, source in sources.items()}
+    for s, path in texts.items(): _check_size(path, corpus.known.get(s, (None,))[0])
+    return _own_files(folder, *texts.values())
 
 # %% ../nbs/01a_corpora.ipynb #708b178a
 @lru_cache(maxsize=1)
@@ -150,9 +277,23 @@ def _load_tokenizer(folder, file_hash): return Tokenizer.load(folder)     # once
 def _encode_chunk(path, tokenizer_folder, tokenizer_hash, bounds):
     "Encode one chunk; return the tokens as bytes and the numbers of documents and bytes."
     tok = _load_tokenizer(tokenizer_folder, tokenizer_hash)
-    docs, ids, end = split_documents(read_chunk(path, *bounds)), [], tok.ids[END_OF_TEXT.encode()]
-    for doc in docs: ids += tok.encode(doc); ids.append(end)
-    return np.array(ids, dtype='<u2').tobytes(), len(docs), sum(len(to_bytes(d)) for d in docs)
+    parts, ids = _fragments(path, bounds), []
+    for text, _, ends in parts: ids += tok.encode(text) + [tok.ids[_SEPARATOR]]*ends
+    return (np.array(ids, dtype='<u2').tobytes(), sum(ends for *_, ends in parts),
+            sum(len(to_bytes(text)) for text, *_ in parts))
+
+# %% ../nbs/01a_corpora.ipynb #fb3523f2
+def _encoded_so_far(out, part, log, recipe):
+    "Return the state of an interrupted encoding and the hash of its tokens, or a fresh state."
+    with contextlib.suppress(InputError, OSError):
+        state = read_json(log)
+        if state['recipe'] == recipe:
+            if not part.exists(): os.replace(out, part)     # it was complete
+            os.truncate(part, 2*state['tokens'])
+            with open(part, 'rb') as f: digest = hashlib.file_digest(f, 'sha256')
+            if digest.hexdigest() == state['digest']: return state, digest
+    part.unlink(missing_ok=True)
+    return dict(recipe=recipe, chunks=0, tokens=0, documents=0, bytes=0), hashlib.sha256()
 
 # %% ../nbs/01a_corpora.ipynb #f5722714
 def encode_file(
@@ -163,29 +304,36 @@ def encode_file(
     chunk_bytes:int=16<<20      # text in memory per process
 )->dict:                        # numbers of tokens, documents, document bytes; sha256 of `out`
     "Encode a corpus file."
-    chunks, digest = find_chunks(path, END_OF_TEXT.encode(), chunk_bytes), hashlib.sha256()
-    tokens = n_docs = n_bytes = 0
+    out, chunks, stat = Path(out), find_chunks(path, size=chunk_bytes), os.stat(path)
+    part, log = out.with_suffix('.partial'), out.with_suffix('.log.json')
     tokenizer_hash = sha256(Path(tokenizer_folder)/'meta.json')
-    encode = partial(_encode_chunk, str(path), str(tokenizer_folder), tokenizer_hash)
-    with atomic_write(out) as f:
-        for data, d, b in tqdm(parallel_map(encode, chunks, workers), total=len(chunks),
-                               desc=f'encode {Path(path).name}', leave=False, delay=1):
+    recipe = [stat.st_size, stat.st_mtime_ns, tokenizer_hash, chunk_bytes]
+    state, digest = _encoded_so_far(out, part, log, recipe)
+    encode, done = partial(_encode_chunk, str(path), str(tokenizer_folder), tokenizer_hash), state['chunks']
+    with open(part, 'ab') as f:
+        for data, d, b in tqdm(parallel_map(encode, chunks[done:], workers), total=len(chunks),
+                initial=done, desc=f'encode {Path(path).name}', leave=False, delay=1):
             f.write(data); digest.update(data)
-            tokens += len(data)//2; n_docs += d; n_bytes += b
-    return dict(tokens=tokens, documents=n_docs, bytes=n_bytes, sha256=digest.hexdigest())
+            f.flush(); os.fsync(f.fileno())
+            for k, n in dict(chunks=1, tokens=len(data)//2, documents=d, bytes=b).items(): state[k] += n
+            write_json(log, state | dict(digest=digest.hexdigest()))
+    os.replace(part, out)
+    return {k: state[k] for k in ('tokens', 'documents', 'bytes')} | dict(sha256=digest.hexdigest())
 
-# %% ../nbs/01a_corpora.ipynb #47774595
-def cached_sha256(path:str|Path, cache:str|Path)->str:    # cache: a JSON file of known hashes
-    "Return the SHA-256 of a file, recomputed only if its size or modification time has changed."
-    stat = Path(path).stat()
-    key = f'{Path(path).resolve()}, {stat.st_size} bytes, {stat.st_mtime_ns} ns'
-    try: known = read_json(cache)
-    except InputError: known = {}
-    if key not in known: write_json(cache, known := known | {key: sha256(path)})
-    return known[key]
+# %% ../nbs/01a_corpora.ipynb #aacfeef5
+def _document_hashes(path, bounds):
+    "Hash the documents of a chunk to eight bytes each; parts of documents match nothing."
+    docs = to_bytes(read_chunk(path, *bounds)).split(_SEPARATOR)
+    return b''.join(hashlib.blake2b(d.strip(b'\r\n'), digest_size=8).digest() for d in docs if d.strip())
+
+def count_shared(train:str|Path, valid:str|Path, workers:int|None=None)->int:
+    "Count the documents of `valid` that are in `train`, too."
+    hashes = (b''.join(parallel_map(partial(_document_hashes, str(path)), find_chunks(path), workers))
+              for path in (valid, train))
+    return int(np.isin(*(np.frombuffer(h, 'u8') for h in hashes)).sum())
 
 # %% ../nbs/01a_corpora.ipynb #29cf7514
-def _prepare(files, text_hashes, vocab_size, folder, workers, say, given):
+def _prepare(files, text_hashes, vocab_size, folder, workers, say, given, check):
     "Write the tokenizer, the tokens of both texts and finally the manifest to a folder."
     saved = folder/'tokenizer'
     for part in folder.rglob('.*.part'): part.unlink()      # left by a process that was killed
@@ -193,14 +341,20 @@ def _prepare(files, text_hashes, vocab_size, folder, workers, say, given):
         if not given:
             say(f'training a tokenizer of {vocab_size:,} tokens on {files.train}')
             given = Tokenizer(*train_bpe(files.train, vocab_size, workers=workers), [END_OF_TEXT])
+        check(folder)
         given.save(saved)
     if (n := len(Tokenizer.load(saved))) < vocab_size:
         raise InputError(f'vocab_size={vocab_size} is too large for this text: choose at most {n}')
     say(f'encoding {files.train} and {files.valid}')
-    meta = {s: encode_file(p, saved, folder/f'{s}.bin', workers) | dict(text_sha256=h)
-            for s, p, h in zip(('train', 'valid'), (files.train, files.valid), text_hashes)}
+    texts = dict(train=files.train, valid=files.valid)
+    meta = {s: encode_file(p, saved, folder/f'{s}.bin', workers) |
+            dict(text_sha256=h, text_bytes=os.path.getsize(p))
+            for (s, p), h in zip(texts.items(), text_hashes)}
+    meta['shared'] = count_shared(files.train, files.valid, workers)
+    check(folder)
     write_json(folder/'meta.json', dict(vocab_size=n, **meta,
                                         tokenizer_sha256=sha256(saved/'meta.json')))
+    for s in texts: (folder/f'{s}.log.json').unlink()
 
 # %% ../nbs/01a_corpora.ipynb #8ceba593
 @dataclass
@@ -245,12 +399,107 @@ def prepare_data(
         raise InputError(f'{tokenizer} has no special token {END_OF_TEXT}: train one that has')
     if given and len(given) != vocab_size:
         raise InputError(f'{tokenizer} has {len(given)} tokens: choose vocab_size={len(given)}')
-    texts = [cached_sha256(p, data_dir/'fingerprints.json') for p in (files.train, files.valid)]
+    paths = [files.train, files.valid]
+    check = _watch(paths)
+    texts = [cached_sha256(p, data_dir/'fingerprints.json') for p in paths]
     given_hash = [sha256(Path(tokenizer)/'meta.json')] if given else []
     folder = prepared_folder(data_dir, name, vocab_size, texts + given_hash)
     with folder_lock(folder):
         if not all((folder/f/'meta.json').exists() for f in ('', 'tokenizer')):
-            _prepare(files, texts, vocab_size, folder, workers, say, given)
+            _prepare(files, texts, vocab_size, folder, workers, say, given, check)
     data = PreparedData.load(folder)
     data.meta['floor'] = files.floor    # not cached: it belongs to `files`
+    for path, m in ((p, data.meta[s]) for s, p in zip(('train', 'valid'), paths)):
+        if m['documents'] == 1:
+            say(f'warning: {path} is 1 document; {END_OF_TEXT} on a line of its own separates them')
+    if n := data.meta.get('shared', 0):
+        say(f'warning: {n:,} of the {data.meta["valid"]["documents"]:,} validation documents are in '
+            'the training text, too, so the validation loss will be too low')
     return data
+
+# %% ../nbs/01a_corpora.ipynb #5f5c9378
+def compare_with_known(meta:dict, known:dict)->Iterator[tuple[str,bool]]:   # text, does it agree?
+    "Compare a manifest with the known values of its corpus, and say what a difference usually means."
+    for s, (size, tokens) in known.items():
+        m = meta[s]
+        n, read = m['tokens'], m.get('text_bytes', 0)
+        yield f'{s}: {m["documents"]:,} documents (not known)', True
+        if size:
+            why = '' if read == size else (': an incomplete download or another version' if read < size
+                                           else ': another version, or other line breaks')
+            yield f'{s}: {read:,} bytes, known {size:,}{why}', read == size
+            yield f'{s}: {read/n:.3f} bytes per token, known {size/tokens:.3f}', True
+        close = abs(n/tokens - 1) < .02
+        why = '' if close else ': another vocabulary size, or a tokenizer trained on another text'
+        yield f'{s}: {n:,} tokens, known {tokens:,} ({n/tokens - 1:+.1%}){why}', close
+
+# %% ../nbs/01a_corpora.ipynb #a78f65de
+def _describe(meta):
+    "Describe each text of a manifest in a line."
+    for s in ('train', 'valid'):
+        m = meta[s]
+        yield (f'{s}: {m["documents"]:,} document{"s"*(m["documents"] != 1)}, {m["bytes"]:,} bytes, '
+               f'{m["tokens"]:,} tokens ({m["bytes"]/m["tokens"]:.3f} bytes per token)')
+
+def inspect(path:str|Path)->Iterator[str]:      # lines
+    "Describe a prepared folder, whose hashes are checked, or a text of any kind."
+    path = Path(path)
+    if (path/'meta.json').exists():
+        data = PreparedData.load(path)
+        yield f'{path}: prepared, vocabulary size {data.meta["vocab_size"]:,}; all hashes match'
+        yield from _describe(data.meta)
+        yield f'begins with {data.tokenizer.decode(data.train[:50])!r}'
+        return
+    with TemporaryDirectory() as tmp:
+        plain = plain_text(path, tmp)
+        kind = 'a folder' if path.is_dir() else str(text_kind(path)) or 'plain text'
+        lengths = [len(to_bytes(d)) for d in iter_documents(plain)]
+        yield f'{path}: {kind}, {plain.stat().st_size:,} bytes of text'
+        yield f'{len(lengths):,} document(s), {sum(lengths)/max(1, len(lengths)):,.0f} bytes on average'
+        yield f'begins with {next(iter_documents(plain), "")[:200]!r}'
+
+# %% ../nbs/01a_corpora.ipynb #3d537ca4
+def _parse(argv):
+    p = argparse.ArgumentParser('python -m owt_transformer.corpora', description='Prepare text for training.')
+    sub = p.add_subparsers(dest='action', required=True)
+    prepare = sub.add_parser('prepare', help='find or download a corpus, train a tokenizer, encode; can be killed and repeated')
+    verify = sub.add_parser('verify', help='compare a prepared corpus with the known values')
+    for q in prepare, verify:
+        q.add_argument('corpus', help=f'{", ".join(CORPORA)}, or with --train-text any name')
+        q.add_argument('--vocab-size', type=int, default=0, help='default: the usual one of the corpus')
+        q.add_argument('--data-dir', default='data', help='default: data')
+    for name, about in (('train-text', 'your own text: a file, or a folder of files'),
+            ('valid-text', 'its validation text; default: a tenth of train-text'),
+            ('tokenizer', 'folder of a trained tokenizer')): prepare.add_argument(f'--{name}', help=about)
+    prepare.add_argument('--workers', type=int, help='processes; default: one per CPU')
+    sub.add_parser('inspect', help='describe a text or a prepared folder').add_argument('path')
+    return p.parse_args(argv)
+
+# %% ../nbs/01a_corpora.ipynb #5e4c9fe0
+def _verify(corpus, vocab_size, data_dir)->bool:
+    "Print how the newest prepared folder of a corpus compares with the known values."
+    found = [*(Path(data_dir)/'prepared').glob(f'{corpus}-{vocab_size}-*/meta.json')]
+    if not found or not CORPORA[corpus].known:
+        raise InputError(f'{corpus} has no known values, or is not prepared in {data_dir} with '
+                         f'vocab_size={vocab_size}: prepare owt or tinystories first')
+    data = PreparedData.load(max(found, key=os.path.getmtime).parent)
+    lines = [*compare_with_known(data.meta, CORPORA[corpus].known)]
+    for line, agrees in lines: print(line if agrees else f'differs: {line}')
+    return all(agrees for _, agrees in lines)
+
+def run(argv:list[str]|None=None)->int:     # exit code
+    "Run the command."
+    a = _parse(argv)
+    if a.action == 'inspect': print(*inspect(a.path), sep='\n'); return 0
+    size = a.vocab_size or CORPORA.get(a.corpus, CORPORA['owt']).vocab_size
+    if a.action == 'verify': return 0 if _verify(a.corpus, size, a.data_dir) else 2
+    files = find_corpus_files(a.corpus, a.data_dir, a.train_text, a.valid_text)
+    data = prepare_data(a.corpus, files, size, a.data_dir, a.workers, tokenizer=a.tokenizer or '')
+    print(*_describe(data.meta), f'in {data.folder}', sep='\n')
+    return 0
+
+# %% ../nbs/01a_corpora.ipynb #4bb932cb
+if __name__ == '__main__' and '__file__' in globals():
+    from owt_transformer.command import run_with_exit_code
+    from owt_transformer.corpora import run
+    sys.exit(run_with_exit_code(run, '--data-dir'))
