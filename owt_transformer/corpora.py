@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CORPORA', 'split_documents', 'write_documents', 'iter_documents', 'split_train_valid', 'Corpus', 'CorpusFiles',
            'write_synthetic', 'plain_text', 'cached_sha256', 'download', 'find_corpus_files', 'encode_file',
-           'count_shared', 'PreparedData', 'prepared_folder', 'prepare_data', 'compare_with_known', 'inspect', 'run']
+           'count_shared', 'PreparedData', 'prepared_folder', 'prepare_data', 'compare_with_known', 'describe', 'main']
 
 # %% ../nbs/01a_corpora.ipynb #eec29d41
 import argparse, contextlib, hashlib, json, math, os, shutil, sys
@@ -42,7 +42,7 @@ def write_documents(path:str|Path, docs:Iterable[str]):
                 raise InputError(f'a document contains the separator {END_OF_TEXT}: remove it')
             f.write(to_bytes(doc) + f'\n{END_OF_TEXT}\n'.encode())
 
-# %% ../nbs/01a_corpora.ipynb #4e3e725a
+# %% ../nbs/01a_corpora.ipynb #666b8270
 _SEPARATOR = END_OF_TEXT.encode()
 
 def _fragments(path, bounds)->list[tuple[str,bool,bool]]:   # text, begins here, ends here
@@ -145,7 +145,7 @@ def write_synthetic(name:str, folder:str|Path, size:int)->CorpusFiles:
         return dict(source=source, valid=_write_sample(name, valid, size//10, seed=2))
     return CorpusFiles(*_make_once(Path(folder), dict(name=name, size=size, source=source), make))
 
-# %% ../nbs/01a_corpora.ipynb #2a62b362
+# %% ../nbs/01a_corpora.ipynb #0ee76dbf
 def _json_documents(path, kind):
     "Yield the field `text` of each line."
     for n, line in enumerate(iter_text(path, kind, lines=True), 1):
@@ -165,7 +165,7 @@ def _write_plain(kinds, one_each, out):
             else: pieces = chain(iter_text(path, kind), [end])
             for piece in pieces: f.write(to_bytes(piece))
 
-# %% ../nbs/01a_corpora.ipynb #3aceafa4
+# %% ../nbs/01a_corpora.ipynb #1b03f93b
 def _watch(paths):
     "Return a function that deletes a folder and raises `InputError` if a file has changed."
     stats = lambda: [(s.st_size, s.st_mtime_ns) for s in map(os.stat, paths)]
@@ -178,7 +178,7 @@ def _watch(paths):
                                  'start again once it is complete')
     return check
 
-# %% ../nbs/01a_corpora.ipynb #21d9867d
+# %% ../nbs/01a_corpora.ipynb #5596dfa8
 def plain_text(path:str|Path, folder:str|Path)->Path:   # folder: where a converted copy is kept
     "Return `path` if it is a plain text file, else a converted copy."
     path = Path(path)
@@ -214,7 +214,7 @@ def cached_sha256(path:str|Path, cache:str|Path)->str:    # cache: a JSON file o
         with contextlib.suppress(OSError): write_json(cache, known)     # a read-only folder
     return known[key]
 
-# %% ../nbs/01a_corpora.ipynb #464a4082
+# %% ../nbs/01a_corpora.ipynb #a8859baa
 def _fetch(source, **options):      # options of hf_hub_download
     "Download a file of a data set, or find it in the cache."
     from huggingface_hub import hf_hub_download         # imported late: most runs need no download
@@ -236,7 +236,7 @@ def download(source:str, hashes:str|Path, **options)->Path:    # hashes: see cac
     raise InputError(f'{source} could not be downloaded (its SHA-256 is not {stored.name[:12]}…): '
                      'try again later, or give text files of your own with --train-text')
 
-# %% ../nbs/01a_corpora.ipynb #6825d92f
+# %% ../nbs/01a_corpora.ipynb #f4e805c2
 def _find(source, folder, hashes):
     "Find a text that you have put into `folder`, then a local one, then download it."
     own = [folder/Path(source).name.removesuffix('.gz'), folder/Path(source).name, Path(source)]
@@ -265,10 +265,10 @@ def find_corpus_files(
     if name in GRAMMARS:
         return write_synthetic(name, f'{folder}-{synthetic_bytes}', synthetic_bytes)
     corpus, hashes = CORPORA[name], Path(data_dir)/'fingerprints.json'
-    sources = {s: getattr(corpus, s) for s in ('train', 'valid') if getattr(corpus, s)}
+    sources = {s: getattr(corpus, s) for s in ('valid', 'train') if getattr(corpus, s)}
     texts = {s: plain_text(_find(source, folder, hashes), folder) for s, source in sources.items()}
     for s, path in texts.items(): _check_size(path, corpus.known.get(s, (None,))[0])
-    return _own_files(folder, *texts.values())
+    return _own_files(folder, *list(texts.values())[::-1])
 
 # %% ../nbs/01a_corpora.ipynb #708b178a
 @lru_cache(maxsize=1)
@@ -282,7 +282,7 @@ def _encode_chunk(path, tokenizer_folder, tokenizer_hash, bounds):
     return (np.array(ids, dtype='<u2').tobytes(), sum(ends for *_, ends in parts),
             sum(len(to_bytes(text)) for text, *_ in parts))
 
-# %% ../nbs/01a_corpora.ipynb #fb3523f2
+# %% ../nbs/01a_corpora.ipynb #13a1ab78
 def _encoded_so_far(out, part, log, recipe):
     "Return the state of an interrupted encoding and the hash of its tokens, or a fresh state."
     with contextlib.suppress(InputError, OSError):
@@ -320,7 +320,7 @@ def encode_file(
     os.replace(part, out)
     return {k: state[k] for k in ('tokens', 'documents', 'bytes')} | dict(sha256=digest.hexdigest())
 
-# %% ../nbs/01a_corpora.ipynb #aacfeef5
+# %% ../nbs/01a_corpora.ipynb #7dfda3aa
 def _document_hashes(path, bounds):
     "Hash the documents of a chunk to eight bytes each; parts of documents match nothing."
     docs = to_bytes(read_chunk(path, *bounds)).split(_SEPARATOR)
@@ -417,23 +417,22 @@ def prepare_data(
             'the training text, too, so the validation loss will be too low')
     return data
 
-# %% ../nbs/01a_corpora.ipynb #5f5c9378
-def compare_with_known(meta:dict, known:dict)->Iterator[tuple[str,bool]]:   # text, does it agree?
-    "Compare a manifest with the known values of its corpus, and say what a difference usually means."
+# %% ../nbs/01a_corpora.ipynb #79d86eec
+def compare_with_known(meta:dict, known:dict)->Iterator[tuple[bool,str]]:   # does it agree?
+    "Compare a manifest with known values, and say what a difference usually means."
     for s, (size, tokens) in known.items():
         m = meta[s]
-        n, read = m['tokens'], m.get('text_bytes', 0)
-        yield f'{s}: {m["documents"]:,} documents (not known)', True
+        read, ratio = m.get('text_bytes', 0), m['tokens']/tokens
+        yield True, f'{s}: {m["documents"]:,} documents'
         if size:
-            why = '' if read == size else (': an incomplete download or another version' if read < size
-                                           else ': another version, or other line breaks')
-            yield f'{s}: {read:,} bytes, known {size:,}{why}', read == size
-            yield f'{s}: {read/n:.3f} bytes per token, known {size/tokens:.3f}', True
-        close = abs(n/tokens - 1) < .02
-        why = '' if close else ': another vocabulary size, or a tokenizer trained on another text'
-        yield f'{s}: {n:,} tokens, known {tokens:,} ({n/tokens - 1:+.1%}){why}', close
+            yield read == size, (f'{s}: {read:,} bytes (known: {size:,}; if not equal: an incomplete '
+                                 'download, another version, or other line breaks)')
+            yield True, f'{s}: {read/m["tokens"]:.3f} bytes per token (known: {size/tokens:.3f})'
+        yield abs(ratio-1) < .02, (
+            f'{s}: {m["tokens"]:,} tokens (known: {tokens:,}, {ratio-1:+.1%}; if over 2%: another '
+            'vocabulary size, or a tokenizer of another text)')
 
-# %% ../nbs/01a_corpora.ipynb #a78f65de
+# %% ../nbs/01a_corpora.ipynb #63c8d597
 def _describe(meta):
     "Describe each text of a manifest in a line."
     for s in ('train', 'valid'):
@@ -441,65 +440,60 @@ def _describe(meta):
         yield (f'{s}: {m["documents"]:,} document{"s"*(m["documents"] != 1)}, {m["bytes"]:,} bytes, '
                f'{m["tokens"]:,} tokens ({m["bytes"]/m["tokens"]:.3f} bytes per token)')
 
-def inspect(path:str|Path)->Iterator[str]:      # lines
+def describe(path:str|Path)->Iterator[str]:     # lines
     "Describe a prepared folder, whose hashes are checked, or a text of any kind."
-    path = Path(path)
-    if (path/'meta.json').exists():
+    if (Path(path)/'meta.json').exists():
         data = PreparedData.load(path)
-        yield f'{path}: prepared, vocabulary size {data.meta["vocab_size"]:,}; all hashes match'
+        yield f'{path}: vocabulary size {data.meta["vocab_size"]:,}; all hashes match'
         yield from _describe(data.meta)
-        yield f'begins with {data.tokenizer.decode(data.train[:50])!r}'
         return
     with TemporaryDirectory() as tmp:
         plain = plain_text(path, tmp)
-        kind = 'a folder' if path.is_dir() else str(text_kind(path)) or 'plain text'
-        lengths = [len(to_bytes(d)) for d in iter_documents(plain)]
-        yield f'{path}: {kind}, {plain.stat().st_size:,} bytes of text'
-        yield f'{len(lengths):,} document(s), {sum(lengths)/max(1, len(lengths)):,.0f} bytes on average'
+        kind = 'plain text' if plain == Path(path) else 'a folder' if Path(path).is_dir() else text_kind(path)
+        lengths = [len(to_bytes(doc)) for doc in iter_documents(plain)]
+        yield f'{path}: {kind}, {len(lengths):,} document(s), {sum(lengths):,} bytes'
         yield f'begins with {next(iter_documents(plain), "")[:200]!r}'
 
-# %% ../nbs/01a_corpora.ipynb #3d537ca4
+# %% ../nbs/01a_corpora.ipynb #7efaaafd
+_OPTIONS = {'vocab-size': 'default: the usual one of the corpus', 'data-dir': 'default: data',
+            'train-text': 'your own text: a file of any kind, or a folder of files',
+            'valid-text': 'its validation text; default: a tenth of train-text',
+            'tokenizer': 'folder of a trained one', 'workers': 'processes; default: one per CPU'}
+
 def _parse(argv):
-    p = argparse.ArgumentParser('python -m owt_transformer.corpora', description='Prepare text for training.')
-    sub = p.add_subparsers(dest='action', required=True)
-    prepare = sub.add_parser('prepare', help='find or download a corpus, train a tokenizer, encode; can be killed and repeated')
-    verify = sub.add_parser('verify', help='compare a prepared corpus with the known values')
-    for q in prepare, verify:
-        q.add_argument('corpus', help=f'{", ".join(CORPORA)}, or with --train-text any name')
-        q.add_argument('--vocab-size', type=int, default=0, help='default: the usual one of the corpus')
-        q.add_argument('--data-dir', default='data', help='default: data')
-    for name, about in (('train-text', 'your own text: a file, or a folder of files'),
-            ('valid-text', 'its validation text; default: a tenth of train-text'),
-            ('tokenizer', 'folder of a trained tokenizer')): prepare.add_argument(f'--{name}', help=about)
-    prepare.add_argument('--workers', type=int, help='processes; default: one per CPU')
-    sub.add_parser('inspect', help='describe a text or a prepared folder').add_argument('path')
+    p = argparse.ArgumentParser('python -m owt_transformer.corpora', description='Prepare text.')
+    p.add_argument('action', choices=('prepare', 'verify', 'inspect'),
+                   help='prepare: can be killed and repeated; verify: compare with known values')
+    p.add_argument('what', help=f'{", ".join(CORPORA)}, or with --train-text any name; '
+                                'for inspect a text or a prepared folder')
+    for name, about in _OPTIONS.items():
+        p.add_argument(f'--{name}', help=about, default='data' if name == 'data-dir' else None,
+                       type=int if name in ('vocab-size', 'workers') else str)
     return p.parse_args(argv)
 
-# %% ../nbs/01a_corpora.ipynb #5e4c9fe0
-def _verify(corpus, vocab_size, data_dir)->bool:
-    "Print how the newest prepared folder of a corpus compares with the known values."
-    found = [*(Path(data_dir)/'prepared').glob(f'{corpus}-{vocab_size}-*/meta.json')]
-    if not found or not CORPORA[corpus].known:
-        raise InputError(f'{corpus} has no known values, or is not prepared in {data_dir} with '
-                         f'vocab_size={vocab_size}: prepare owt or tinystories first')
-    data = PreparedData.load(max(found, key=os.path.getmtime).parent)
-    lines = [*compare_with_known(data.meta, CORPORA[corpus].known)]
-    for line, agrees in lines: print(line if agrees else f'differs: {line}')
-    return all(agrees for _, agrees in lines)
-
-def run(argv:list[str]|None=None)->int:     # exit code
-    "Run the command."
+# %% ../nbs/01a_corpora.ipynb #7682610b
+def main(argv:list[str]|None=None)->int:    # exit code
+    "Prepare, verify or inspect a corpus."
     a = _parse(argv)
-    if a.action == 'inspect': print(*inspect(a.path), sep='\n'); return 0
-    size = a.vocab_size or CORPORA.get(a.corpus, CORPORA['owt']).vocab_size
-    if a.action == 'verify': return 0 if _verify(a.corpus, size, a.data_dir) else 2
-    files = find_corpus_files(a.corpus, a.data_dir, a.train_text, a.valid_text)
-    data = prepare_data(a.corpus, files, size, a.data_dir, a.workers, tokenizer=a.tokenizer or '')
-    print(*_describe(data.meta), f'in {data.folder}', sep='\n')
-    return 0
+    corpus = CORPORA.get(a.what, CORPORA['owt'])
+    size = a.vocab_size or corpus.vocab_size
+    if a.action == 'inspect': print(*describe(a.what), sep='\n'); return 0
+    if a.action == 'prepare':
+        files = find_corpus_files(a.what, a.data_dir, a.train_text, a.valid_text)
+        data = prepare_data(a.what, files, size, a.data_dir, a.workers, tokenizer=a.tokenizer or '')
+        print(*_describe(data.meta), f'in {data.folder}', sep='\n')
+        return 0
+    found = [*Path(a.data_dir).glob(f'prepared/{a.what}-{size}-*/meta.json')]
+    if not found or not corpus.known:
+        raise InputError(f'{a.what} is not prepared in {a.data_dir} with vocab_size={size}, or has '
+                         'no known values: prepare owt or tinystories')
+    newest = PreparedData.load(max(found, key=os.path.getmtime).parent)
+    lines = [*compare_with_known(newest.meta, corpus.known)]
+    print(*('DIFFERS: '*(not agrees) + line for agrees, line in lines), sep='\n')
+    return 0 if all(agrees for agrees, _ in lines) else 2
 
-# %% ../nbs/01a_corpora.ipynb #4bb932cb
+# %% ../nbs/01a_corpora.ipynb #38b25338
 if __name__ == '__main__' and '__file__' in globals():
     from owt_transformer.command import run_with_exit_code
-    from owt_transformer.corpora import run
-    sys.exit(run_with_exit_code(run, '--data-dir'))
+    from owt_transformer.corpora import main
+    sys.exit(run_with_exit_code(main, '--data-dir'))

@@ -103,7 +103,7 @@ def read_json(path:str|Path)->dict:     # the dictionary given to write_json
         raise InputError(f'{path} has changed since it was written: {remedy}')
     return obj
 
-# %% ../nbs/00a_files.ipynb #99fac783
+# %% ../nbs/00a_files.ipynb #4a831075
 _PACKED = {rb'\x1f\x8b\x08': 'gzip', rb'\xfd7zXZ\0': 'lzma', rb'BZh[1-9]1AY&SY': 'bz2',
            rb'\x28\xb5\x2f\xfd': 'backports.zstd'}         # magic number -> module
 
@@ -137,7 +137,7 @@ _CONTROL = bytes({*range(32)} - set(b'\t\n\v\f\r\x1b'))
 _MARKS = {codecs.BOM_UTF8: 'utf-8-sig', codecs.BOM_UTF32_LE: 'utf-32', codecs.BOM_UTF32_BE: 'utf-32',
           codecs.BOM_UTF16_LE: 'utf-16', codecs.BOM_UTF16_BE: 'utf-16'}
 
-# %% ../nbs/00a_files.ipynb #173f943b
+# %% ../nbs/00a_files.ipynb #736ffd75
 def _encoding(head, path):
     "Recognise the encoding by the first bytes; raise `InputError` if they are not text."
     for magic, what in _NOT_TEXT.items():
@@ -150,7 +150,7 @@ def _encoding(head, path):
         raise InputError(f'{path} is binary, because it has many control characters: give a text')
     return 'utf-8'
 
-# %% ../nbs/00a_files.ipynb #66107d7d
+# %% ../nbs/00a_files.ipynb #961bd590
 class TextKind(NamedTuple):
     "What a file with text is."
     layers:list[str]        # modules that unpack it, outermost first
@@ -158,7 +158,8 @@ class TextKind(NamedTuple):
     jsonl:bool              # one JSON object on each line
 
     def __str__(self):      # '' for a plain text
-        return ', '.join([f'compressed with {m.split(".")[-1]}' for m in self.layers] +
+        names = dict(lzma='xz', bz2='bzip2') | {'backports.zstd': 'zstd'}
+        return ', '.join([f'compressed with {names.get(m, m)}' for m in self.layers] +
                          [self.encoding.upper()]*(self.encoding != 'utf-8') +
                          ['JSON Lines']*self.jsonl)
 
@@ -173,7 +174,7 @@ def text_kind(path:str|Path)->TextKind:
     first = re.split(r'\r|\n', head.decode(encoding, 'ignore').lstrip())[0]
     return TextKind(layers, encoding, bool(re.match(r'\{\s*"', first) and '"text"' in first))
 
-# %% ../nbs/00a_files.ipynb #f0c1900c
+# %% ../nbs/00a_files.ipynb #e2bc5c4a
 def iter_text(path:str|Path, kind:TextKind|None=None, lines:bool=False)->Iterator[str]:
     "Unpack and decode a text and yield it in pieces, or in lines."
     encoding = (kind or text_kind(path)).encoding
@@ -187,7 +188,7 @@ def check_text_file(path:str|Path):
     if kind := str(text_kind(path)):
         raise InputError(f'{path} is {kind}: convert it to plain UTF-8 first (the commands do)')
 
-# %% ../nbs/00a_files.ipynb #6fda3729
+# %% ../nbs/00a_files.ipynb #312a0379
 def available_cpus(cgroup:str|Path='/sys/fs/cgroup')->int:
     "Count the CPUs that this process may use, by its affinity and its container's quota."
     n = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
