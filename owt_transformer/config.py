@@ -317,12 +317,13 @@ class Experiment:
     name:str                # of the results folder
     output_dir:Path         # where this folder is created
     resume:bool=False       # continue what is in the folder
+    plan:bool=False         # print what the runs need, and stop
     recorded:dict=field(default_factory=dict)   # hashes of the run whose config.json was given
 
 def experiment_from_options(given:dict, default:str)->Experiment:
     "Turn the given options into an experiment; `default` is the preset if there is no --config."
-    config, name, out, resume = (given.pop(k, None)
-                                 for k in ('config', 'name', 'output_dir', 'resume'))
+    config, name, out, resume, plan = (
+        given.pop(k, None) for k in ('config', 'name', 'output_dir', 'resume', 'plan'))
     saved = Path(out)/(name or '')/'config.json'
     config = config or (str(saved) if resume and name and saved.is_file() else default)
     runs = load_configs(config)
@@ -333,7 +334,8 @@ def experiment_from_options(given:dict, default:str)->Experiment:
     runs = [config_from_dict(given, base=r).check() for r in runs]
     _check_experiment(runs, config, given)
     _check_folder_name(name)
-    return Experiment(runs, name, Path(out), bool(resume), recorded_hashes(config))
+    return Experiment(runs, name, Path(out), bool(resume), bool(plan),
+                      recorded_hashes(config))
 
 # %% ../nbs/04a_config.ipynb #f7043a13
 def parse_args(
@@ -341,7 +343,9 @@ def parse_args(
 )->Experiment:
     "Parse the command line of `python -m owt_transformer.train`."
     parser = make_parser('train', 'Train a small Transformer on one or more corpora and compare '
-        'the runs. Without --config: demo, a small version of the whole experiment.', '[--resume] ')
+        'the runs. Without --config: demo, a small version of the whole experiment.', '[--resume] [--plan] ')
+    parser.add_argument('--plan', action='store_true',
+        help='print parameters, FLOPs, disk, memory and time of each run, and stop')
     parser.add_argument('--resume', action='store_true', default=False,
         help='continue an interrupted run; --resume --name NAME continues what is in that folder')
     return experiment_from_options(parse_options(parser, argv), 'demo')
