@@ -269,7 +269,7 @@ def _check_writable(folder):
     try: tempfile.TemporaryFile(dir=next(p for p in (path, *path.parents) if p.exists())).close()
     except OSError as e: raise OSError(e.errno, e.strerror, str(folder)) from None
 
-# %% ../nbs/04e_command.ipynb #59affe9b
+# %% ../nbs/04e_command.ipynb #a331e2f4
 def _data_size(cfg)->tuple[float,float]:    # bytes of text, tokens
     "Estimate the size of the texts of a run before they are there."
     known = CORPORA[cfg.corpus].known if cfg.corpus in CORPORA and not cfg.train_text else {}
@@ -278,7 +278,7 @@ def _data_size(cfg)->tuple[float,float]:    # bytes of text, tokens
     size = size or sum(n or 0 for n,_ in known.values()) or 1.1*cfg.synthetic_bytes
     return size, sum(n or 0 for _,n in known.values()) or size/3
 
-# %% ../nbs/04e_command.ipynb #ff0898b2
+# %% ../nbs/04e_command.ipynb #2085ccab
 def make_plan(cfg:Config, setup:Setup)->dict:       # FLOPs; bytes on disk and on the device
     "Estimate what a run needs."
     n, wide = sum(parameters_by_part(cfg.model).values()), 2 if setup.bf16 else 4
@@ -287,14 +287,15 @@ def make_plan(cfg:Config, setup:Setup)->dict:       # FLOPs; bytes on disk and o
     samples = max(1, cfg.batch_size//setup.world_size)
     rows = T*micro_batch_size(samples, T, setup.device, cfg.accumulate)
     logits = min(rows, 1<<20 if cuda else 1024)*cfg.vocab_size*(wide + 4)
-    activations = rows*cfg.num_layers*(12*cfg.d_model + 4*cfg.d_ff)*wide
+    scores = 0 if cuda else T*cfg.num_heads             # a GPU's attention does not store them
+    activations = rows*cfg.num_layers*(16*cfg.d_model + 6*cfg.d_ff + scores)*wide
     prepared = f'prepared/{cfg.corpus}-{cfg.vocab_size}-*/meta.json'
     data = 0 if any(Path(cfg.data_dir).glob(prepared)) else 2*size + 2*tokens
     return dict(parameters=n, flops=cfg.tokens*sum(flops_per_token_by_part(cfg.model).values()),
                 data_disk=data, run_disk=28*n,
-                memory=n*(20 if setup.bf16 else 16) + activations + logits + 2*tokens + 5e8)
+                memory=n*(20 if setup.bf16 else 16) + activations + logits + 2*tokens + 4.5e8)
 
-# %% ../nbs/04e_command.ipynb #7473361a
+# %% ../nbs/04e_command.ipynb #0b8167b7
 def available_memory(device:torch.device)->float:       # bytes; infinite if unknown
     "Return the free memory of a GPU, or what this machine or its container has left."
     if device.type == 'cuda': return torch.cuda.mem_get_info(device)[0]
@@ -315,7 +316,7 @@ def measure_flops(cfg:Config, setup:Setup, seconds:float=.5)->float:        # FL
         (x@w)[0,0].item(); n += 1           # waits for the device
     return 2*256*cfg.d_model*cfg.vocab_size*n/spent
 
-# %% ../nbs/04e_command.ipynb #1e9cf531
+# %% ../nbs/04e_command.ipynb #6630b726
 def describe_plan(cfg:Config, setup:Setup, folder:Path, say=print):
     "Print the plan; raise `InputError` if a run cannot fit."
     p, gb = make_plan(cfg, setup), lambda n: f'{n/1e9:.1f} GB'
@@ -326,16 +327,17 @@ def describe_plan(cfg:Config, setup:Setup, folder:Path, say=print):
         f'{cfg.train_text or cfg.corpus}, {p["flops"]:.1e} FLOPs')
     say(f'disk: {gb(sum(disks.values()))} of {gb(free)} free; '
         f'memory: {gb(p["memory"])} of {gb(memory)} free')
+    for need, has, what in ((sum(disks.values()), free, 'disk space: free some, or choose another '
+            '--data-dir or --output-dir'), (p['memory'], memory, 'memory: choose a smaller '
+            '--batch-size or model, or a larger --accumulate')):
+        if need > has:
+            raise InputError(f'{cfg.name} needs {gb(need)}, but {gb(has)} are free: too little {what}')
     short = p['flops'] < 1e13
-    seconds = 0 if short else p['flops']/measure_flops(cfg, setup)/setup.world_size/.5
+    seconds = 0 if short else p['flops']/measure_flops(cfg, setup)/setup.world_size/.4
     long = f'about {seconds/3600:.1f} hours' if seconds > 3600 else f'about {seconds/60:.0f} minutes'
     say(f'time: {"a few minutes at most" if short else long}, {describe_setup(setup)}')
     if setup.device.type == 'cpu' and cfg.device == 'auto' and seconds > 24*3600:
         say(f'WARNING: no GPU was found. On this CPU the run takes about {seconds/86400:.0f} days')
-    for need, has, what in ((sum(disks.values()), free, 'disk space: free some, or choose another '
-            '--data-dir or --output-dir'), (p['memory'], memory, 'memory: choose a smaller '
-            '--batch-size or model, or a larger --accumulate')):
-        if need > has: raise InputError(f'{cfg.name} needs {gb(need)}, but {gb(has)} are free: too little {what}')
 
 # %% ../nbs/04e_command.ipynb #7f08d9f6
 def _run_folders(args, is_main, say):

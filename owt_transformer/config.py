@@ -174,6 +174,8 @@ PRESETS = {
     'tinystories': lambda: [Config(name='tinystories', corpus='tinystories', vocab_size=10_000)],
     'owt': lambda: [Config(name='owt', corpus='owt', vocab_size=32_000)],
 }
+for gb, parts in (8, 8), (12, 2), (24, 1):      # the same run in micro-batches, for smaller GPUs
+    PRESETS[f'owt-{gb}gb'] = lambda parts=parts: [replace(PRESETS['owt']()[0], accumulate=parts)]
 
 # %% ../nbs/04a_config.ipynb #07e73304
 def did_you_mean(name:str, known)->str:
