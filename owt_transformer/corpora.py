@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['CORPORA', 'split_documents', 'write_documents', 'iter_documents', 'split_train_valid', 'Corpus', 'CorpusFiles',
            'write_synthetic', 'plain_text', 'cached_sha256', 'download', 'find_corpus_files', 'encode_file',
-           'count_shared', 'PreparedData', 'prepared_folder', 'prepare_data', 'compare_with_known', 'describe', 'main']
+           'count_shared', 'PreparedData', 'prepared_folder', 'prepare_data', 'compare_with_known', 'describe',
+           'run_command', 'main']
 
 # %% ../nbs/01a_corpora.ipynb #eec29d41
-import argparse, contextlib, hashlib, json, math, os, shutil, sys
+import contextlib, hashlib, json, math, os, re, shutil, sys
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain
@@ -16,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Iterable, Iterator, NamedTuple
 import numpy as np
+from fastcore.script import anno_parser
 from tqdm.auto import tqdm
 
 # %% ../nbs/01a_corpora.ipynb #cc6cf278
@@ -42,7 +44,7 @@ def write_documents(path:str|Path, docs:Iterable[str]):
                 raise InputError(f'a document contains the separator {END_OF_TEXT}: remove it')
             f.write(to_bytes(doc) + f'\n{END_OF_TEXT}\n'.encode())
 
-# %% ../nbs/01a_corpora.ipynb #666b8270
+# %% ../nbs/01a_corpora.ipynb #c5313bb6
 _SEPARATOR = END_OF_TEXT.encode()
 
 def _fragments(path, bounds)->list[tuple[str,bool,bool]]:   # text, begins here, ends here
@@ -145,7 +147,7 @@ def write_synthetic(name:str, folder:str|Path, size:int)->CorpusFiles:
         return dict(source=source, valid=_write_sample(name, valid, size//10, seed=2))
     return CorpusFiles(*_make_once(Path(folder), dict(name=name, size=size, source=source), make))
 
-# %% ../nbs/01a_corpora.ipynb #0ee76dbf
+# %% ../nbs/01a_corpora.ipynb #fce3a15c
 def _json_documents(path, kind):
     "Yield the field `text` of each line."
     for n, line in enumerate(iter_text(path, kind, lines=True), 1):
@@ -165,20 +167,19 @@ def _write_plain(kinds, one_each, out):
             else: pieces = chain(iter_text(path, kind), [end])
             for piece in pieces: f.write(to_bytes(piece))
 
-# %% ../nbs/01a_corpora.ipynb #1b03f93b
+# %% ../nbs/01a_corpora.ipynb #dc4cffa3
 def _watch(paths):
     "Return a function that deletes a folder and raises `InputError` if a file has changed."
-    stats = lambda: [(s.st_size, s.st_mtime_ns) for s in map(os.stat, paths)]
+    stats = lambda: {p: (s.st_size, s.st_mtime_ns) for p in paths for s in [os.stat(p)]}
     before = stats()
     def check(folder):
-        for path, old, new in zip(paths, before, stats()):
-            if old != new:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise InputError(f'{path} changed while it was being prepared: '
-                                 'start again once it is complete')
+        if not (changed := stats().items() - before.items()): return
+        shutil.rmtree(folder, ignore_errors=True)
+        raise InputError(f'{min(changed)[0]} changed while it was being prepared: '
+                         'start again once it is complete')
     return check
 
-# %% ../nbs/01a_corpora.ipynb #5596dfa8
+# %% ../nbs/01a_corpora.ipynb #c572451e
 def plain_text(path:str|Path, folder:str|Path)->Path:   # folder: where a converted copy is kept
     "Return `path` if it is a plain text file, else a converted copy."
     path = Path(path)
@@ -214,7 +215,7 @@ def cached_sha256(path:str|Path, cache:str|Path)->str:    # cache: a JSON file o
         with contextlib.suppress(OSError): write_json(cache, known)     # a read-only folder
     return known[key]
 
-# %% ../nbs/01a_corpora.ipynb #a8859baa
+# %% ../nbs/01a_corpora.ipynb #04583154
 def _fetch(source, **options):      # options of hf_hub_download
     "Download a file of a data set, or find it in the cache."
     from huggingface_hub import hf_hub_download         # imported late: most runs need no download
@@ -233,20 +234,20 @@ def download(source:str, hashes:str|Path, **options)->Path:    # hashes: see cac
         stored = path.resolve()
         if len(stored.name) != 64 or cached_sha256(stored, hashes) == stored.name: return path
         stored.unlink(); path.unlink()
-    raise InputError(f'{source} could not be downloaded (its SHA-256 is not {stored.name[:12]}…): '
+    raise InputError(f'{source} could not be downloaded (the SHA-256 is not {stored.name[:8]}…): '
                      'try again later, or give text files of your own with --train-text')
 
-# %% ../nbs/01a_corpora.ipynb #f4e805c2
-def _find(source, folder, hashes):
+# %% ../nbs/01a_corpora.ipynb #b999c09c
+def _find(corpus, split, folder, hashes):
     "Find a text that you have put into `folder`, then a local one, then download it."
+    source, (size, _) = getattr(corpus, split), corpus.known.get(split, (None, None))
     own = [folder/Path(source).name.removesuffix('.gz'), folder/Path(source).name, Path(source)]
-    return next((p for p in own if p.exists()), None) or download(source, hashes)
-
-def _check_size(path, known):
-    "Raise `InputError` if the known text has another size."
-    if known and (size := path.stat().st_size) != known:
-        raise InputError(f'{path} has {size:,} bytes, but this corpus has {known:,}: it is another '
+    path = next((p for p in own if p.exists()), None) or download(source, hashes)
+    path = plain_text(path, folder)
+    if size and (found := path.stat().st_size) != size:
+        raise InputError(f'{path} has {found:,} bytes, but this corpus has {size:,}: it is another '
                          'version or incomplete. Delete it, or give it with --train-text')
+    return path
 
 # %% ../nbs/01a_corpora.ipynb #b3c8ab7e
 def find_corpus_files(
@@ -265,10 +266,8 @@ def find_corpus_files(
     if name in GRAMMARS:
         return write_synthetic(name, f'{folder}-{synthetic_bytes}', synthetic_bytes)
     corpus, hashes = CORPORA[name], Path(data_dir)/'fingerprints.json'
-    sources = {s: getattr(corpus, s) for s in ('valid', 'train') if getattr(corpus, s)}
-    texts = {s: plain_text(_find(source, folder, hashes), folder) for s, source in sources.items()}
-    for s, path in texts.items(): _check_size(path, corpus.known.get(s, (None,))[0])
-    return _own_files(folder, *list(texts.values())[::-1])
+    texts = [_find(corpus, s, folder, hashes) for s in ('valid', 'train') if getattr(corpus, s)]
+    return _own_files(folder, *texts[::-1])
 
 # %% ../nbs/01a_corpora.ipynb #708b178a
 @lru_cache(maxsize=1)
@@ -282,7 +281,7 @@ def _encode_chunk(path, tokenizer_folder, tokenizer_hash, bounds):
     return (np.array(ids, dtype='<u2').tobytes(), sum(ends for *_, ends in parts),
             sum(len(to_bytes(text)) for text, *_ in parts))
 
-# %% ../nbs/01a_corpora.ipynb #13a1ab78
+# %% ../nbs/01a_corpora.ipynb #00f04285
 def _encoded_so_far(out, part, log, recipe):
     "Return the state of an interrupted encoding and the hash of its tokens, or a fresh state."
     with contextlib.suppress(InputError, OSError):
@@ -309,28 +308,31 @@ def encode_file(
     tokenizer_hash = sha256(Path(tokenizer_folder)/'meta.json')
     recipe = [stat.st_size, stat.st_mtime_ns, tokenizer_hash, chunk_bytes]
     state, digest = _encoded_so_far(out, part, log, recipe)
-    encode, done = partial(_encode_chunk, str(path), str(tokenizer_folder), tokenizer_hash), state['chunks']
+    encode = partial(_encode_chunk, str(path), str(tokenizer_folder), tokenizer_hash)
+    done = state['chunks']
     with open(part, 'ab') as f:
         for data, d, b in tqdm(parallel_map(encode, chunks[done:], workers), total=len(chunks),
                 initial=done, desc=f'encode {Path(path).name}', leave=False, delay=1):
             f.write(data); digest.update(data)
             f.flush(); os.fsync(f.fileno())
-            for k, n in dict(chunks=1, tokens=len(data)//2, documents=d, bytes=b).items(): state[k] += n
+            for k, n in zip(('chunks', 'tokens', 'documents', 'bytes'), (1, len(data)//2, d, b)):
+                state[k] += n
             write_json(log, state | dict(digest=digest.hexdigest()))
     os.replace(part, out)
     return {k: state[k] for k in ('tokens', 'documents', 'bytes')} | dict(sha256=digest.hexdigest())
 
-# %% ../nbs/01a_corpora.ipynb #7dfda3aa
+# %% ../nbs/01a_corpora.ipynb #02965aa2
 def _document_hashes(path, bounds):
     "Hash the documents of a chunk to eight bytes each; parts of documents match nothing."
     docs = to_bytes(read_chunk(path, *bounds)).split(_SEPARATOR)
-    return b''.join(hashlib.blake2b(d.strip(b'\r\n'), digest_size=8).digest() for d in docs if d.strip())
+    docs = (d.strip(b'\r\n') for d in docs if d.strip())
+    return b''.join(hashlib.blake2b(d, digest_size=8).digest() for d in docs)
 
 def count_shared(train:str|Path, valid:str|Path, workers:int|None=None)->int:
     "Count the documents of `valid` that are in `train`, too."
-    hashes = (b''.join(parallel_map(partial(_document_hashes, str(path)), find_chunks(path), workers))
-              for path in (valid, train))
-    return int(np.isin(*(np.frombuffer(h, 'u8') for h in hashes)).sum())
+    hashes = lambda path: np.frombuffer(b''.join(parallel_map(
+        partial(_document_hashes, str(path)), find_chunks(path), workers)), 'u8')
+    return int(np.isin(hashes(valid), hashes(train)).sum())
 
 # %% ../nbs/01a_corpora.ipynb #29cf7514
 def _prepare(files, text_hashes, vocab_size, folder, workers, say, given, check):
@@ -411,88 +413,81 @@ def prepare_data(
     data.meta['floor'] = files.floor    # not cached: it belongs to `files`
     for path, m in ((p, data.meta[s]) for s, p in zip(('train', 'valid'), paths)):
         if m['documents'] == 1:
-            say(f'warning: {path} is 1 document; {END_OF_TEXT} on a line of its own separates them')
+            say(f'warning: {path} is 1 document; a line {END_OF_TEXT} separates documents')
     if n := data.meta.get('shared', 0):
         say(f'warning: {n:,} of the {data.meta["valid"]["documents"]:,} validation documents are in '
             'the training text, too, so the validation loss will be too low')
     return data
 
-# %% ../nbs/01a_corpora.ipynb #79d86eec
+# %% ../nbs/01a_corpora.ipynb #a8d5eec5
 def compare_with_known(meta:dict, known:dict)->Iterator[tuple[bool,str]]:   # does it agree?
     "Compare a manifest with known values, and say what a difference usually means."
     for s, (size, tokens) in known.items():
-        m = meta[s]
-        read, ratio = m.get('text_bytes', 0), m['tokens']/tokens
-        yield True, f'{s}: {m["documents"]:,} documents'
-        if size:
-            yield read == size, (f'{s}: {read:,} bytes (known: {size:,}; if not equal: an incomplete '
-                                 'download, another version, or other line breaks)')
-            yield True, f'{s}: {read/m["tokens"]:.3f} bytes per token (known: {size/tokens:.3f})'
-        yield abs(ratio-1) < .02, (
-            f'{s}: {m["tokens"]:,} tokens (known: {tokens:,}, {ratio-1:+.1%}; if over 2%: another '
-            'vocabulary size, or a tokenizer of another text)')
+        read, n = meta[s].get('text_bytes', 0), meta[s]['tokens']
+        if size: yield read == size, (
+            f'{s}: {read:,} bytes (known: {size:,}), {read/n:.3f} per token (known: '
+            f'{size/tokens:.3f}). Other bytes: an incomplete download, or another version')
+        yield abs(n/tokens - 1) < .02, (
+            f'{s}: {n:,} tokens (known: {tokens:,}), {meta[s]["documents"]:,} documents. Over 2% '
+            'off: another vocabulary size, or a tokenizer of another text')
 
-# %% ../nbs/01a_corpora.ipynb #63c8d597
-def _describe(meta):
-    "Describe each text of a manifest in a line."
-    for s in ('train', 'valid'):
-        m = meta[s]
-        yield (f'{s}: {m["documents"]:,} document{"s"*(m["documents"] != 1)}, {m["bytes"]:,} bytes, '
-               f'{m["tokens"]:,} tokens ({m["bytes"]/m["tokens"]:.3f} bytes per token)')
-
+# %% ../nbs/01a_corpora.ipynb #e32c0634
 def describe(path:str|Path)->Iterator[str]:     # lines
     "Describe a prepared folder, whose hashes are checked, or a text of any kind."
     if (Path(path)/'meta.json').exists():
-        data = PreparedData.load(path)
-        yield f'{path}: vocabulary size {data.meta["vocab_size"]:,}; all hashes match'
-        yield from _describe(data.meta)
+        meta = PreparedData.load(path).meta
+        yield f'{path}: vocabulary size {meta["vocab_size"]:,}'
+        for s in ('train', 'valid'):
+            tokens, docs, size = (meta[s][k] for k in ('tokens', 'documents', 'bytes'))
+            yield (f'{s}: {docs:,} document{"s"*(docs != 1)}, {size:,} bytes, {tokens:,} tokens '
+                   f'({size/tokens:.3f} bytes per token)')
         return
     with TemporaryDirectory() as tmp:
         plain = plain_text(path, tmp)
-        kind = 'plain text' if plain == Path(path) else 'a folder' if Path(path).is_dir() else text_kind(path)
+        kind = 'plain text' if plain == Path(path) else ('a folder' if Path(path).is_dir()
+                                                         else text_kind(path))
         lengths = [len(to_bytes(doc)) for doc in iter_documents(plain)]
         yield f'{path}: {kind}, {len(lengths):,} document(s), {sum(lengths):,} bytes'
         yield f'begins with {next(iter_documents(plain), "")[:200]!r}'
 
-# %% ../nbs/01a_corpora.ipynb #7efaaafd
-_OPTIONS = {'vocab-size': 'default: the usual one of the corpus', 'data-dir': 'default: data',
-            'train-text': 'your own text: a file of any kind, or a folder of files',
-            'valid-text': 'its validation text; default: a tenth of train-text',
-            'tokenizer': 'folder of a trained one', 'workers': 'processes; default: one per CPU'}
-
-def _parse(argv):
-    p = argparse.ArgumentParser('python -m owt_transformer.corpora', description='Prepare text.')
-    p.add_argument('action', choices=('prepare', 'verify', 'inspect'),
-                   help='prepare: can be killed and repeated; verify: compare with known values')
-    p.add_argument('what', help=f'{", ".join(CORPORA)}, or with --train-text any name; '
-                                'for inspect a text or a prepared folder')
-    for name, about in _OPTIONS.items():
-        p.add_argument(f'--{name}', help=about, default='data' if name == 'data-dir' else None,
-                       type=int if name in ('vocab-size', 'workers') else str)
-    return p.parse_args(argv)
-
-# %% ../nbs/01a_corpora.ipynb #7682610b
-def main(argv:list[str]|None=None)->int:    # exit code
-    "Prepare, verify or inspect a corpus."
-    a = _parse(argv)
-    corpus = CORPORA.get(a.what, CORPORA['owt'])
-    size = a.vocab_size or corpus.vocab_size
-    if a.action == 'inspect': print(*describe(a.what), sep='\n'); return 0
-    if a.action == 'prepare':
-        files = find_corpus_files(a.what, a.data_dir, a.train_text, a.valid_text)
-        data = prepare_data(a.what, files, size, a.data_dir, a.workers, tokenizer=a.tokenizer or '')
-        print(*_describe(data.meta), f'in {data.folder}', sep='\n')
-        return 0
-    found = [*Path(a.data_dir).glob(f'prepared/{a.what}-{size}-*/meta.json')]
-    if not found or not corpus.known:
-        raise InputError(f'{a.what} is not prepared in {a.data_dir} with vocab_size={size}, or has '
+# %% ../nbs/01a_corpora.ipynb #5c8be341
+def run_command(
+    action:str,         # prepare (can be killed and repeated), verify or inspect
+    what:str,           # corpus, or with train_text any name; to inspect: a text or prepared folder
+    vocab_size:int=0,   # 0: the usual one of the corpus
+    data_dir:str='data',    # cache for downloads, tokenizers and tokens
+    train_text:str='',  # your own text: a file of any kind, or a folder of files
+    valid_text:str='',  # its validation text; if none, a tenth of train_text is used
+    tokenizer:str='',   # folder of a trained tokenizer
+    workers:int=0,      # processes; 0: one per CPU
+)->int:                 # exit code
+    "Prepare text for training, verify or inspect it."
+    corpus = CORPORA.get(what, CORPORA['owt'])
+    size = vocab_size or corpus.vocab_size
+    if action == 'prepare':
+        files = find_corpus_files(what, data_dir, train_text, valid_text)
+        what = prepare_data(what, files, size, data_dir, workers, tokenizer=tokenizer).folder
+    if action in ('prepare', 'inspect'): print(*describe(what), sep='\n'); return 0
+    if action != 'verify':
+        raise InputError(f'{action!r} is not known: choose prepare, verify or inspect')
+    found = [*Path(data_dir).glob(f'prepared/{what}-{size}-*/meta.json')]
+    if not (found and corpus.known and corpus.train):
+        raise InputError(f'{what} is not prepared in {data_dir} with vocab_size={size}, or has '
                          'no known values: prepare owt or tinystories')
-    newest = PreparedData.load(max(found, key=os.path.getmtime).parent)
-    lines = [*compare_with_known(newest.meta, corpus.known)]
+    meta = PreparedData.load(max(found, key=os.path.getmtime).parent).meta
+    lines = [*compare_with_known(meta, corpus.known)]
     print(*('DIFFERS: '*(not agrees) + line for agrees, line in lines), sep='\n')
     return 0 if all(agrees for agrees, _ in lines) else 2
 
-# %% ../nbs/01a_corpora.ipynb #38b25338
+def main(argv:list[str]|None=None)->int:
+    "Parse the command line and run it."
+    argv = [re.sub('^--[^=]+', lambda flag: '--' + flag[0][2:].replace('-', '_'), a)
+            for a in (sys.argv[1:] if argv is None else argv)]
+    parser = anno_parser(run_command, prog='python -m owt_transformer.corpora')
+    given = vars(parser.parse_args(argv))
+    return run_command(**{k: given[k] for k in given.keys() - {'pdb', 'xtra'}})
+
+# %% ../nbs/01a_corpora.ipynb #a964ef86
 if __name__ == '__main__' and '__file__' in globals():
     from owt_transformer.command import run_with_exit_code
     from owt_transformer.corpora import main
