@@ -44,7 +44,7 @@ def write_documents(path:str|Path, docs:Iterable[str]):
                 raise InputError(f'a document contains the separator {END_OF_TEXT}: remove it')
             f.write(to_bytes(doc) + f'\n{END_OF_TEXT}\n'.encode())
 
-# %% ../nbs/01a_corpora.ipynb #c5313bb6
+# %% ../nbs/01a_corpora.ipynb #a9471d31
 _SEPARATOR = END_OF_TEXT.encode()
 
 def _fragments(path, bounds)->list[tuple[str,bool,bool]]:   # text, begins here, ends here
@@ -61,20 +61,22 @@ def _fragments(path, bounds)->list[tuple[str,bool,bool]]:   # text, begins here,
     return found
 
 # %% ../nbs/01a_corpora.ipynb #305ccefb
+def _iter_fragments(path, chunk_bytes=16<<20):
+    return (part for bounds in find_chunks(path, size=chunk_bytes)
+            for part in _fragments(path, bounds))
+
 def iter_documents(path:str|Path, chunk_bytes:int=16<<20)->Iterator[str]:
     "Iterate over the documents of a file, holding one chunk and one document in memory."
     begun = []
-    for bounds in find_chunks(path, size=chunk_bytes):
-        for text, _, ends in _fragments(path, bounds):
-            begun.append(text)
-            if ends: yield ''.join(begun); begun = []
+    for text, _, ends in _iter_fragments(path, chunk_bytes):
+        begun.append(text)
+        if ends: yield ''.join(begun); begun = []
 
 # %% ../nbs/01a_corpora.ipynb #a9f88ded
 def split_train_valid(path:str|Path, train:str|Path, valid:str|Path, share:float=.1):
     "Split the documents of a file: the last `share` of them, rounded up, go to `valid`."
     if not 0 <= share < 1: raise InputError(f'share={share} must lie in [0, 1): choose .1, say')
-    fragments = lambda: (part for c in find_chunks(path) for part in _fragments(path, c))
-    n = sum(ends for *_, ends in fragments())
+    n = sum(ends for *_, ends in _iter_fragments(path))
     if n < 2:
         raise InputError(f'{path} has {n} document(s), but a split needs 2: separate documents by '
                          f'{END_OF_TEXT}, or give a validation text')
@@ -82,7 +84,7 @@ def split_train_valid(path:str|Path, train:str|Path, valid:str|Path, share:float
     for out, wanted in (train, range(cut)), (valid, range(cut, n)):
         i = 0
         with atomic_write(out) as f:
-            for text, _, ends in fragments():
+            for text, _, ends in _iter_fragments(path):
                 if i in wanted: f.write(to_bytes(text) + f'\n{END_OF_TEXT}\n'.encode()*ends)
                 i += ends
 
@@ -147,7 +149,7 @@ def write_synthetic(name:str, folder:str|Path, size:int)->CorpusFiles:
         return dict(source=source, valid=_write_sample(name, valid, size//10, seed=2))
     return CorpusFiles(*_make_once(Path(folder), dict(name=name, size=size, source=source), make))
 
-# %% ../nbs/01a_corpora.ipynb #fce3a15c
+# %% ../nbs/01a_corpora.ipynb #e7f00c5f
 def _json_documents(path, kind):
     "Yield the field `text` of each line."
     for n, line in enumerate(iter_text(path, kind, lines=True), 1):
@@ -167,7 +169,7 @@ def _write_plain(kinds, one_each, out):
             else: pieces = chain(iter_text(path, kind), [end])
             for piece in pieces: f.write(to_bytes(piece))
 
-# %% ../nbs/01a_corpora.ipynb #dc4cffa3
+# %% ../nbs/01a_corpora.ipynb #b8991086
 def _watch(paths):
     "Return a function that deletes a folder and raises `InputError` if a file has changed."
     stats = lambda: {p: (s.st_size, s.st_mtime_ns) for p in paths for s in [os.stat(p)]}
@@ -179,7 +181,7 @@ def _watch(paths):
                          'start again once it is complete')
     return check
 
-# %% ../nbs/01a_corpora.ipynb #c572451e
+# %% ../nbs/01a_corpora.ipynb #b00fad7c
 def plain_text(path:str|Path, folder:str|Path)->Path:   # folder: where a converted copy is kept
     "Return `path` if it is a plain text file, else a converted copy."
     path = Path(path)
@@ -215,29 +217,24 @@ def cached_sha256(path:str|Path, cache:str|Path)->str:    # cache: a JSON file o
         with contextlib.suppress(OSError): write_json(cache, known)     # a read-only folder
     return known[key]
 
-# %% ../nbs/01a_corpora.ipynb #04583154
-def _fetch(source, **options):      # options of hf_hub_download
-    "Download a file of a data set, or find it in the cache."
+# %% ../nbs/01a_corpora.ipynb #17f7bbab
+def download(source:str, hashes:str|Path, **options)->Path:    # hashes: see cached_sha256
+    "Download owner/name/file from the Hugging Face Hub unless it is cached; check its SHA-256."
     from huggingface_hub import hf_hub_download         # imported late: most runs need no download
-    owner, name, path = source.split('/', 2)
-    try: return Path(hf_hub_download(f'{owner}/{name}', path, repo_type='dataset', **options))
-    except Exception as e:
-        if isinstance(e, OSError) and e.errno: raise                # such as a full disk
-        why = str(e).strip().splitlines()[0]
+    owner, name, file = source.split('/', 2)
+    for _ in range(2):
+        try: path = Path(hf_hub_download(f'{owner}/{name}', file, repo_type='dataset', **options))
+        except Exception as e:
+            if isinstance(e, OSError) and e.errno: raise            # such as a full disk
+            why = str(e).strip().splitlines()[0]
+            break
+        stored, why = path.resolve(), 'its SHA-256 is not the recorded one'
+        if len(stored.name) != 64 or cached_sha256(stored, hashes) == stored.name: return path
+        stored.unlink(); path.unlink()
     raise InputError(f'{source} could not be downloaded ({why}): try again later to resume, '
                      'or give text files of your own with --train-text and --valid-text')
 
-def download(source:str, hashes:str|Path, **options)->Path:    # hashes: see cached_sha256
-    "Download owner/name/file from the Hugging Face Hub unless it is cached; check its SHA-256."
-    for _ in range(2):
-        path = _fetch(source, **options)
-        stored = path.resolve()
-        if len(stored.name) != 64 or cached_sha256(stored, hashes) == stored.name: return path
-        stored.unlink(); path.unlink()
-    raise InputError(f'{source} could not be downloaded (the SHA-256 is not {stored.name[:8]}…): '
-                     'try again later, or give text files of your own with --train-text')
-
-# %% ../nbs/01a_corpora.ipynb #b999c09c
+# %% ../nbs/01a_corpora.ipynb #77c6774c
 def _find(corpus, split, folder, hashes):
     "Find a text that you have put into `folder`, then a local one, then download it."
     source, (size, _) = getattr(corpus, split), corpus.known.get(split, (None, None))
@@ -281,7 +278,7 @@ def _encode_chunk(path, tokenizer_folder, tokenizer_hash, bounds):
     return (np.array(ids, dtype='<u2').tobytes(), sum(ends for *_, ends in parts),
             sum(len(to_bytes(text)) for text, *_ in parts))
 
-# %% ../nbs/01a_corpora.ipynb #00f04285
+# %% ../nbs/01a_corpora.ipynb #a1eb61b0
 def _encoded_so_far(out, part, log, recipe):
     "Return the state of an interrupted encoding and the hash of its tokens, or a fresh state."
     with contextlib.suppress(InputError, OSError):
@@ -321,7 +318,7 @@ def encode_file(
     os.replace(part, out)
     return {k: state[k] for k in ('tokens', 'documents', 'bytes')} | dict(sha256=digest.hexdigest())
 
-# %% ../nbs/01a_corpora.ipynb #02965aa2
+# %% ../nbs/01a_corpora.ipynb #193d9b38
 def _document_hashes(path, bounds):
     "Hash the documents of a chunk to eight bytes each; parts of documents match nothing."
     docs = to_bytes(read_chunk(path, *bounds)).split(_SEPARATOR)
@@ -419,7 +416,7 @@ def prepare_data(
             'the training text, too, so the validation loss will be too low')
     return data
 
-# %% ../nbs/01a_corpora.ipynb #a8d5eec5
+# %% ../nbs/01a_corpora.ipynb #178fee8d
 def compare_with_known(meta:dict, known:dict)->Iterator[tuple[bool,str]]:   # does it agree?
     "Compare a manifest with known values, and say what a difference usually means."
     for s, (size, tokens) in known.items():
@@ -431,7 +428,7 @@ def compare_with_known(meta:dict, known:dict)->Iterator[tuple[bool,str]]:   # do
             f'{s}: {n:,} tokens (known: {tokens:,}), {meta[s]["documents"]:,} documents. Over 2% '
             'off: another vocabulary size, or a tokenizer of another text')
 
-# %% ../nbs/01a_corpora.ipynb #e32c0634
+# %% ../nbs/01a_corpora.ipynb #37ab5e5d
 def describe(path:str|Path)->Iterator[str]:     # lines
     "Describe a prepared folder, whose hashes are checked, or a text of any kind."
     if (Path(path)/'meta.json').exists():
@@ -446,11 +443,11 @@ def describe(path:str|Path)->Iterator[str]:     # lines
         plain = plain_text(path, tmp)
         kind = 'plain text' if plain == Path(path) else ('a folder' if Path(path).is_dir()
                                                          else text_kind(path))
-        lengths = [len(to_bytes(doc)) for doc in iter_documents(plain)]
-        yield f'{path}: {kind}, {len(lengths):,} document(s), {sum(lengths):,} bytes'
-        yield f'begins with {next(iter_documents(plain), "")[:200]!r}'
+        ends, sizes = zip(*((ends, len(to_bytes(text))) for text, _, ends in _iter_fragments(plain)))
+        yield f'{path}: {kind}, {sum(ends):,} document(s), {sum(sizes):,} bytes'
+        yield f'begins with {next(_iter_fragments(plain, 1000))[0][:200]!r}'
 
-# %% ../nbs/01a_corpora.ipynb #5c8be341
+# %% ../nbs/01a_corpora.ipynb #b11ff412
 def run_command(
     action:str,         # prepare (can be killed and repeated), verify or inspect
     what:str,           # corpus, or with train_text any name; to inspect: a text or prepared folder
@@ -487,7 +484,7 @@ def main(argv:list[str]|None=None)->int:
     given = vars(parser.parse_args(argv))
     return run_command(**{k: given[k] for k in given.keys() - {'pdb', 'xtra'}})
 
-# %% ../nbs/01a_corpora.ipynb #a964ef86
+# %% ../nbs/01a_corpora.ipynb #1b7818cc
 if __name__ == '__main__' and '__file__' in globals():
     from owt_transformer.command import run_with_exit_code
     from owt_transformer.corpora import main
