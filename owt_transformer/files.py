@@ -7,7 +7,7 @@ __all__ = ['InputError', 'atomic_write', 'folder_lock', 'sha256', 'check_sha256'
            'TextKind', 'text_kind', 'iter_text', 'check_text_file', 'available_cpus', 'parallel_map']
 
 # %% ../nbs/00a_files.ipynb #a9592975
-import codecs, ctypes, hashlib, importlib, io, json, math, multiprocessing, os, re, secrets
+import ctypes, hashlib, importlib, io, json, math, multiprocessing, os, re, secrets
 import signal, sys
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -103,7 +103,7 @@ def read_json(path:str|Path)->dict:     # the dictionary given to write_json
         raise InputError(f'{path} has changed since it was written: {remedy}')
     return obj
 
-# %% ../nbs/00a_files.ipynb #4a831075
+# %% ../nbs/00a_files.ipynb #71267581
 _PACKED = {rb'\x1f\x8b\x08': 'gzip', rb'\xfd7zXZ\0': 'lzma', rb'BZh[1-9]1AY&SY': 'bz2',
            rb'\x28\xb5\x2f\xfd': 'backports.zstd'}         # magic number -> module
 
@@ -134,10 +134,11 @@ _NOT_TEXT = {       # pattern of the first bytes -> what the file is, and the re
     rb'PAR1\x15': 'a Parquet table: write its text column to a text file first',
     rb'%PDF-': 'a PDF document: extract its text first'}
 _CONTROL = bytes({*range(32)} - set(b'\t\n\v\f\r\x1b'))
-_MARKS = {codecs.BOM_UTF8: 'utf-8-sig', codecs.BOM_UTF32_LE: 'utf-32', codecs.BOM_UTF32_BE: 'utf-32',
-          codecs.BOM_UTF16_LE: 'utf-16', codecs.BOM_UTF16_BE: 'utf-16'}
+_MARKS = {       # of UTF-32 before UTF-16, whose mark is the beginning of it
+    b'\xef\xbb\xbf': 'utf-8-sig', b'\xff\xfe\0\0': 'utf-32', b'\0\0\xfe\xff': 'utf-32',
+    b'\xff\xfe': 'utf-16', b'\xfe\xff': 'utf-16'}
 
-# %% ../nbs/00a_files.ipynb #736ffd75
+# %% ../nbs/00a_files.ipynb #3eb2308a
 def _encoding(head, path):
     "Recognise the encoding by the first bytes; raise `InputError` if they are not text."
     for magic, what in _NOT_TEXT.items():
@@ -150,7 +151,7 @@ def _encoding(head, path):
         raise InputError(f'{path} is binary, because it has many control characters: give a text')
     return 'utf-8'
 
-# %% ../nbs/00a_files.ipynb #961bd590
+# %% ../nbs/00a_files.ipynb #a00bb45a
 class TextKind(NamedTuple):
     "What a file with text is."
     layers:list[str]        # modules that unpack it, outermost first
@@ -174,7 +175,7 @@ def text_kind(path:str|Path)->TextKind:
     first = re.split(r'\r|\n', head.decode(encoding, 'ignore').lstrip())[0]
     return TextKind(layers, encoding, bool(re.match(r'\{\s*"', first) and '"text"' in first))
 
-# %% ../nbs/00a_files.ipynb #e2bc5c4a
+# %% ../nbs/00a_files.ipynb #eaa86005
 def iter_text(path:str|Path, kind:TextKind|None=None, lines:bool=False)->Iterator[str]:
     "Unpack and decode a text and yield it in pieces, or in lines."
     encoding = (kind or text_kind(path)).encoding
@@ -188,7 +189,7 @@ def check_text_file(path:str|Path):
     if kind := str(text_kind(path)):
         raise InputError(f'{path} is {kind}: convert it to plain UTF-8 first (the commands do)')
 
-# %% ../nbs/00a_files.ipynb #312a0379
+# %% ../nbs/00a_files.ipynb #82d5cc3a
 def available_cpus(cgroup:str|Path='/sys/fs/cgroup')->int:
     "Count the CPUs that this process may use, by its affinity and its container's quota."
     n = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1

@@ -63,7 +63,7 @@ def to_bytes(text:str)->bytes:      # any string, surrogates included
         return b''.join(c.encode('utf-8', 'surrogateescape' if '\udc80' <= c <= '\udcff'
                                           else 'surrogatepass') for c in text)
 
-# %% ../nbs/00_tokenizer.ipynb #eb414fec
+# %% ../nbs/00_tokenizer.ipynb #5469a475
 def cut_pattern(special_tokens:Iterable[str], last:bool=False):
     "Compile a pattern that finds the first (or the last) safe place to cut a text."
     begun = {regex.escape(s[:k]) for s in special_tokens for k in range(1, len(s))}
@@ -72,7 +72,7 @@ def cut_pattern(special_tokens:Iterable[str], last:bool=False):
         r'(?:(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})|'
         r"(?<=[^\s\p{L}\p{N}])(?=[\s\p{N}])|(?<=[^\s\p{L}\p{N}'])(?=\p{L}))")
 
-# %% ../nbs/00_tokenizer.ipynb #5c08f576
+# %% ../nbs/00_tokenizer.ipynb #8ccd671c
 def _next_cut(f, pattern, start, end, margin, width=256):
     "Find the offset of the first safe cut in `f` after `start`+`margin`; `end` if there is none."
     whole = False                                       # has all of the rest been read?
