@@ -263,13 +263,17 @@ def train(
         with main_process_first(setup): return write_results(job, state, e) if setup.is_main else {}
 
 # %% ../nbs/04e_command.ipynb #e9da0c08
+def _existing(path):
+    "Return a path or its nearest parent that exists."
+    path = Path(path).absolute()
+    return next(p for p in (path, *path.parents) if p.exists())
+
 def _check_writable(folder):
     "Raise OSError if a folder cannot be created, rather than after hours of work."
-    path = Path(folder).absolute()
-    try: tempfile.TemporaryFile(dir=next(p for p in (path, *path.parents) if p.exists())).close()
+    try: tempfile.TemporaryFile(dir=_existing(folder)).close()
     except OSError as e: raise OSError(e.errno, e.strerror, str(folder)) from None
 
-# %% ../nbs/04e_command.ipynb #a331e2f4
+# %% ../nbs/04e_command.ipynb #7436413e
 def _data_size(cfg)->tuple[float,float]:    # bytes of text, tokens
     "Estimate the size of the texts of a run before they are there."
     known = CORPORA[cfg.corpus].known if cfg.corpus in CORPORA and not cfg.train_text else {}
@@ -278,7 +282,7 @@ def _data_size(cfg)->tuple[float,float]:    # bytes of text, tokens
     size = size or sum(n or 0 for n,_ in known.values()) or 1.1*cfg.synthetic_bytes
     return size, sum(n or 0 for _,n in known.values()) or size/3
 
-# %% ../nbs/04e_command.ipynb #2085ccab
+# %% ../nbs/04e_command.ipynb #f128aeb5
 def make_plan(cfg:Config, setup:Setup)->dict:       # FLOPs; bytes on disk and on the device
     "Estimate what a run needs."
     n, wide = sum(parameters_by_part(cfg.model).values()), 2 if setup.bf16 else 4
@@ -292,10 +296,10 @@ def make_plan(cfg:Config, setup:Setup)->dict:       # FLOPs; bytes on disk and o
     prepared = f'prepared/{cfg.corpus}-{cfg.vocab_size}-*/meta.json'
     data = 0 if any(Path(cfg.data_dir).glob(prepared)) else 2*size + 2*tokens
     return dict(parameters=n, flops=cfg.tokens*sum(flops_per_token_by_part(cfg.model).values()),
-                data_disk=data, run_disk=28*n,
+                disk=data + 28*n,
                 memory=n*(20 if setup.bf16 else 16) + activations + logits + 2*tokens + 4.5e8)
 
-# %% ../nbs/04e_command.ipynb #0b8167b7
+# %% ../nbs/04e_command.ipynb #c2804a12
 def available_memory(device:torch.device)->float:       # bytes; infinite if unknown
     "Return the free memory of a GPU, or what this machine or its container has left."
     if device.type == 'cuda': return torch.cuda.mem_get_info(device)[0]
@@ -303,7 +307,8 @@ def available_memory(device:torch.device)->float:       # bytes; infinite if unk
     if device.type == 'cpu' and info.exists():
         left.append(int(re.search(r'MemAvailable:\s+(\d+)', info.read_text())[1])*1024)
     with contextlib.suppress(OSError, ValueError):      # 'max': no limit
-        left.append(int((group/'memory.max').read_text()) - int((group/'memory.current').read_text()))
+        most, used = (int((group/f'memory.{k}').read_text()) for k in ('max', 'current'))
+        left.append(most - used)
     return min(left)
 
 def measure_flops(cfg:Config, setup:Setup, seconds:float=.5)->float:        # FLOP/s
@@ -316,28 +321,27 @@ def measure_flops(cfg:Config, setup:Setup, seconds:float=.5)->float:        # FL
         (x@w)[0,0].item(); n += 1           # waits for the device
     return 2*256*cfg.d_model*cfg.vocab_size*n/spent
 
-# %% ../nbs/04e_command.ipynb #6630b726
+# %% ../nbs/04e_command.ipynb #8b2fa072
 def describe_plan(cfg:Config, setup:Setup, folder:Path, say=print):
     "Print the plan; raise `InputError` if a run cannot fit."
     p, gb = make_plan(cfg, setup), lambda n: f'{n/1e9:.1f} GB'
-    there = lambda path: next(q for q in (Path(path).absolute(), *Path(path).absolute().parents) if q.exists())
-    disks = {there(cfg.data_dir): p['data_disk'], there(folder): p['run_disk']}
-    free, memory = min(shutil.disk_usage(d).free for d in disks), available_memory(setup.device)
+    free = min(shutil.disk_usage(_existing(path)).free for path in (cfg.data_dir, folder))
+    memory, short = available_memory(setup.device), p['flops'] < 1e13
     say(f'{cfg.name}: {p["parameters"]:,} parameters, {cfg.tokens:,} tokens of '
         f'{cfg.train_text or cfg.corpus}, {p["flops"]:.1e} FLOPs')
-    say(f'disk: {gb(sum(disks.values()))} of {gb(free)} free; '
-        f'memory: {gb(p["memory"])} of {gb(memory)} free')
-    for need, has, what in ((sum(disks.values()), free, 'disk space: free some, or choose another '
-            '--data-dir or --output-dir'), (p['memory'], memory, 'memory: choose a smaller '
-            '--batch-size or model, or a larger --accumulate')):
-        if need > has:
-            raise InputError(f'{cfg.name} needs {gb(need)}, but {gb(has)} are free: too little {what}')
-    short = p['flops'] < 1e13
-    seconds = 0 if short else p['flops']/measure_flops(cfg, setup)/setup.world_size/.4
-    long = f'about {seconds/3600:.1f} hours' if seconds > 3600 else f'about {seconds/60:.0f} minutes'
+    say(f'disk: {gb(p["disk"])} of {gb(free)} free; memory: {gb(p["memory"])} of {gb(memory)} free')
+    if p['disk'] > free:
+        raise InputError(f'{cfg.name} needs {gb(p["disk"])}, but {gb(free)} are free: too little '
+                         'disk space, so free some or choose another --data-dir or --output-dir')
+    if p['memory'] > memory:
+        raise InputError(f'{cfg.name} needs {gb(p["memory"])}, but {gb(memory)} are free: too '
+                         'little memory, so choose a smaller --batch-size or model, or a larger '
+                         '--accumulate')
+    hours = 0 if short else p['flops']/measure_flops(cfg, setup)/setup.world_size/.4/3600
+    long = f'about {hours:.1f} hours' if hours > 1 else f'about {hours*60:.0f} minutes'
     say(f'time: {"a few minutes at most" if short else long}, {describe_setup(setup)}')
-    if setup.device.type == 'cpu' and cfg.device == 'auto' and seconds > 24*3600:
-        say(f'WARNING: no GPU was found. On this CPU the run takes about {seconds/86400:.0f} days')
+    if setup.device.type == 'cpu' and cfg.device == 'auto' and hours > 24:
+        say(f'WARNING: no GPU was found. On this CPU the run takes about {hours/24:.0f} days')
 
 # %% ../nbs/04e_command.ipynb #7f08d9f6
 def _run_folders(args, is_main, say):
