@@ -157,6 +157,7 @@ def summarize_run(job:RunContext, state:State, e=None)->dict:
         sliding_loss=s.loss, sliding_bits_per_byte=s.bits_per_byte,
         bytes_per_token=e.bytes_per_token, valid_tokens=e.tokens, valid_bytes=e.bytes,
         best_valid_loss=state.best, floor=job.meta['floor'],
+        training_documents=job.meta['train']['documents'],
         parameters=sum(parameters_by_part(cfg.model).values()),
         flops_per_token=sum(flops_per_token_by_part(cfg.model).values()),
         tokens=tokens, steps=state.step, seconds=seconds, tokens_per_second=tokens/seconds,
@@ -273,7 +274,7 @@ def _check_writable(folder):
     try: tempfile.TemporaryFile(dir=_existing(folder)).close()
     except OSError as e: raise OSError(e.errno, e.strerror, str(folder)) from None
 
-# %% ../nbs/04e_command.ipynb #7436413e
+# %% ../nbs/04e_command.ipynb #1224f8be
 def _data_size(cfg)->tuple[float,float]:    # bytes of text, tokens
     "Estimate the size of the texts of a run before they are there."
     known = CORPORA[cfg.corpus].known if cfg.corpus in CORPORA and not cfg.train_text else {}
@@ -282,7 +283,7 @@ def _data_size(cfg)->tuple[float,float]:    # bytes of text, tokens
     size = size or sum(n or 0 for n,_ in known.values()) or 1.1*cfg.synthetic_bytes
     return size, sum(n or 0 for _,n in known.values()) or size/3
 
-# %% ../nbs/04e_command.ipynb #f128aeb5
+# %% ../nbs/04e_command.ipynb #1ade7d49
 def make_plan(cfg:Config, setup:Setup)->dict:       # FLOPs; bytes on disk and on the device
     "Estimate what a run needs."
     n, wide = sum(parameters_by_part(cfg.model).values()), 2 if setup.bf16 else 4
@@ -299,7 +300,7 @@ def make_plan(cfg:Config, setup:Setup)->dict:       # FLOPs; bytes on disk and o
                 disk=data + 28*n,
                 memory=n*(20 if setup.bf16 else 16) + activations + logits + 2*tokens + 4.5e8)
 
-# %% ../nbs/04e_command.ipynb #c2804a12
+# %% ../nbs/04e_command.ipynb #eb88549f
 def available_memory(device:torch.device)->float:       # bytes; infinite if unknown
     "Return the free memory of a GPU, or what this machine or its container has left."
     if device.type == 'cuda': return torch.cuda.mem_get_info(device)[0]
@@ -321,7 +322,7 @@ def measure_flops(cfg:Config, setup:Setup, seconds:float=.5)->float:        # FL
         (x@w)[0,0].item(); n += 1           # waits for the device
     return 2*256*cfg.d_model*cfg.vocab_size*n/spent
 
-# %% ../nbs/04e_command.ipynb #8b2fa072
+# %% ../nbs/04e_command.ipynb #908340e3
 def describe_plan(cfg:Config, setup:Setup, folder:Path, say=print):
     "Print the plan; raise `InputError` if a run cannot fit."
     p, gb = make_plan(cfg, setup), lambda n: f'{n/1e9:.1f} GB'
@@ -338,7 +339,7 @@ def describe_plan(cfg:Config, setup:Setup, folder:Path, say=print):
                          'little memory, so choose a smaller --batch-size or model, or a larger '
                          '--accumulate')
     hours = 0 if short else p['flops']/measure_flops(cfg, setup)/setup.world_size/.4/3600
-    long = f'about {hours:.1f} hours' if hours > 1 else f'about {hours*60:.0f} minutes'
+    long = f'about {hours:,.1f} hours' if hours > 1 else f'about {hours*60:.0f} minutes'
     say(f'time: {"a few minutes at most" if short else long}, {describe_setup(setup)}')
     if setup.device.type == 'cpu' and cfg.device == 'auto' and hours > 24:
         say(f'WARNING: no GPU was found. On this CPU the run takes about {hours/24:.0f} days')
