@@ -25,11 +25,11 @@ class Config(ModelConfig):
     "All settings of a run; the model's fields come first."
     name:str='run'                  # name of the run and of its folder
     corpus:str='synthetic-stories'  # corpus to train on; with train_text: any name
-    train_text:str=''               # your own training text (a file), instead of a corpus
+    train_text:str=''               # your own text instead of a corpus: a file or a folder of files
     valid_text:str=''               # its validation text; if none, a tenth of train_text is used
     tokenizer:str=''                # folder of a trained tokenizer; vocab_size must match
     synthetic_bytes:int=4_000_000   # size of the training text of a synthetic corpus (bytes)
-    data_dir:str='data'             # cache for downloads, tokenizers and tokens
+    data_dir:str='data'             # cache for converted texts, tokenizers and tokens
     workers:int=0                   # processes that prepare the data; 0: one per core
 
     optimizer:str='adamw'           # name of the optimizer
