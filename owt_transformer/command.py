@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['RunContext', 'prepare_training', 'StopFlag', 'progress_fields', 'Progress', 'write_samples', 'summarize_run',
-           'start_or_resume', 'write_results', 'write_missing_results', 'train', 'compare_with_record',
-           'run_experiment', 'error_message', 'protect_streams', 'run_with_exit_code', 'main']
+           'start_or_resume', 'write_results', 'write_missing_results', 'train', 'make_plan', 'available_memory',
+           'measure_flops', 'describe_plan', 'compare_with_record', 'run_experiment', 'error_message',
+           'protect_streams', 'run_with_exit_code', 'main']
 
 # %% ../nbs/04e_command.ipynb #336574f7
-import contextlib, errno, gc, json, os, signal, sys, tempfile
+import contextlib, errno, gc, json, math, os, re, shutil, signal, sys, tempfile, time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 import torch, torch.distributed as dist
@@ -16,7 +17,7 @@ from tqdm.auto import tqdm
 
 # %% ../nbs/04e_command.ipynb #7ec6a320
 from .config import Config, Experiment, data_hashes, parse_args
-from .corpora import find_corpus_files, prepare_data
+from .corpora import CORPORA, find_corpus_files, prepare_data
 from .data import TokenData, token_bytes
 from .device import (Setup, describe_setup, device_name, environment_info,
                                     flops_utilization, main_process_first, make_setup)
@@ -27,7 +28,7 @@ from .run import (
     RunFolder, RunRecorder, SaveBestModel, best_recorded_loss, check_run_folder, comparison_table,
     find_checkpoint, load_checkpoint, load_run, open_run_folder, plot_comparison, plot_run,
     save_checkpoint, write_metrics)
-from .step import make_step
+from .step import make_step, micro_batch_size
 from .tokenizer import END_OF_TEXT, Tokenizer
 from .train import State, ValidationHook, evaluate, fit, is_finished
 
@@ -135,10 +136,15 @@ class Progress:
 
 # %% ../nbs/04e_command.ipynb #97e4eb7d
 def write_samples(job:RunContext, model, count:int=3)->list[str]:
-    "Generate documents without a prompt."
-    end, n = job.tokenizer.ids[END_OF_TEXT.encode()], job.cfg.sample_tokens
-    return [job.tokenizer.decode(generate(model, [end], n, temperature=.8, stop_id=end, seed=seed))
-            for seed in range(count)] if n else []
+    "Generate documents without a prompt; an id that is not in the vocabulary is never drawn."
+    tok, n = job.tokenizer, job.cfg.sample_tokens
+    end, absent = tok.ids[END_OF_TEXT.encode()], torch.tensor(tok.absent_ids(), dtype=torch.long)
+    mask = lambda head, x, logits: logits.index_fill(-1, absent.to(logits.device), -math.inf)
+    hook = model.head.register_forward_hook(mask)
+    try: return [tok.decode(generate(model, [end], n, temperature=.8, stop_id=end, seed=seed))
+                 for seed in range(count)] if n else []
+    except Exception as e: return [f'no sample, because of an error: {e}']      # not worth a run
+    finally: hook.remove()
 
 # %% ../nbs/04e_command.ipynb #db654a07
 def summarize_run(job:RunContext, state:State, e=None)->dict:
@@ -151,6 +157,7 @@ def summarize_run(job:RunContext, state:State, e=None)->dict:
         sliding_loss=s.loss, sliding_bits_per_byte=s.bits_per_byte,
         bytes_per_token=e.bytes_per_token, valid_tokens=e.tokens, valid_bytes=e.bytes,
         best_valid_loss=state.best, floor=job.meta['floor'],
+        training_documents=job.meta['train']['documents'],
         parameters=sum(parameters_by_part(cfg.model).values()),
         flops_per_token=sum(flops_per_token_by_part(cfg.model).values()),
         tokens=tokens, steps=state.step, seconds=seconds, tokens_per_second=tokens/seconds,
@@ -257,25 +264,101 @@ def train(
         with main_process_first(setup): return write_results(job, state, e) if setup.is_main else {}
 
 # %% ../nbs/04e_command.ipynb #e9da0c08
+def _existing(path):
+    "Return a path or its nearest parent that exists."
+    path = Path(path).absolute()
+    return next(p for p in (path, *path.parents) if p.exists())
+
 def _check_writable(folder):
     "Raise OSError if a folder cannot be created, rather than after hours of work."
-    path = Path(folder).absolute()
-    try: tempfile.TemporaryFile(dir=next(p for p in (path, *path.parents) if p.exists())).close()
+    try: tempfile.TemporaryFile(dir=_existing(folder)).close()
     except OSError as e: raise OSError(e.errno, e.strerror, str(folder)) from None
 
+# %% ../nbs/04e_command.ipynb #1224f8be
+def _data_size(cfg)->tuple[float,float]:    # bytes of text, tokens
+    "Estimate the size of the texts of a run before they are there."
+    known = CORPORA[cfg.corpus].known if cfg.corpus in CORPORA and not cfg.train_text else {}
+    own = [Path(p) for p in (cfg.train_text, cfg.valid_text) if p]
+    size = sum(f.stat().st_size for p in own for f in (p, *p.rglob('*')) if f.is_file())
+    size = size or sum(n or 0 for n,_ in known.values()) or 1.1*cfg.synthetic_bytes
+    return size, sum(n or 0 for _,n in known.values()) or size/3
+
+# %% ../nbs/04e_command.ipynb #1ade7d49
+def make_plan(cfg:Config, setup:Setup)->dict:       # FLOPs; bytes on disk and on the device
+    "Estimate what a run needs."
+    n, wide = sum(parameters_by_part(cfg.model).values()), 2 if setup.bf16 else 4
+    size, tokens = _data_size(cfg)
+    cuda, T = setup.device.type == 'cuda', cfg.context_length
+    samples = max(1, cfg.batch_size//setup.world_size)
+    rows = T*micro_batch_size(samples, T, setup.device, cfg.accumulate)
+    logits = min(rows, 1<<20 if cuda else 1024)*cfg.vocab_size*(wide + 4)
+    scores = 0 if cuda else T*cfg.num_heads             # a GPU's attention does not store them
+    activations = rows*cfg.num_layers*(16*cfg.d_model + 6*cfg.d_ff + scores)*wide
+    prepared = f'prepared/{cfg.corpus}-{cfg.vocab_size}-*/meta.json'
+    data = 0 if any(Path(cfg.data_dir).glob(prepared)) else 2*size + 2*tokens
+    return dict(parameters=n, flops=cfg.tokens*sum(flops_per_token_by_part(cfg.model).values()),
+                disk=data + 28*n,
+                memory=n*(20 if setup.bf16 else 16) + activations + logits + 2*tokens + 4.5e8)
+
+# %% ../nbs/04e_command.ipynb #eb88549f
+def available_memory(device:torch.device)->float:       # bytes; infinite if unknown
+    "Return the free memory of a GPU, or what this machine or its container has left."
+    if device.type == 'cuda': return torch.cuda.mem_get_info(device)[0]
+    info, group, left = Path('/proc/meminfo'), Path('/sys/fs/cgroup'), [math.inf]
+    if device.type == 'cpu' and info.exists():
+        left.append(int(re.search(r'MemAvailable:\s+(\d+)', info.read_text())[1])*1024)
+    with contextlib.suppress(OSError, ValueError):      # 'max': no limit
+        most, used = (int((group/f'memory.{k}').read_text()) for k in ('max', 'current'))
+        left.append(most - used)
+    return min(left)
+
+def measure_flops(cfg:Config, setup:Setup, seconds:float=.5)->float:        # FLOP/s
+    "Time the model's largest matrix product."
+    dtype = torch.bfloat16 if setup.bf16 else torch.float32
+    x, w = (torch.randn(shape, device=setup.device, dtype=dtype)
+            for shape in ((256, cfg.d_model), (cfg.d_model, cfg.vocab_size)))
+    n, _, start = 0, (x@w)[0,0].item(), time.perf_counter()
+    while (spent := time.perf_counter() - start) < seconds:
+        (x@w)[0,0].item(); n += 1           # waits for the device
+    return 2*256*cfg.d_model*cfg.vocab_size*n/spent
+
+# %% ../nbs/04e_command.ipynb #908340e3
+def describe_plan(cfg:Config, setup:Setup, folder:Path, say=print):
+    "Print the plan; raise `InputError` if a run cannot fit."
+    p, gb = make_plan(cfg, setup), lambda n: f'{n/1e9:.1f} GB'
+    free = min(shutil.disk_usage(_existing(path)).free for path in (cfg.data_dir, folder))
+    memory, short = available_memory(setup.device), p['flops'] < 1e13
+    say(f'{cfg.name}: {p["parameters"]:,} parameters, {cfg.tokens:,} tokens of '
+        f'{cfg.train_text or cfg.corpus}, {p["flops"]:.1e} FLOPs')
+    say(f'disk: {gb(p["disk"])} of {gb(free)} free; memory: {gb(p["memory"])} of {gb(memory)} free')
+    if p['disk'] > free:
+        raise InputError(f'{cfg.name} needs {gb(p["disk"])}, but {gb(free)} are free: too little '
+                         'disk space, so free some or choose another --data-dir or --output-dir')
+    if p['memory'] > memory:
+        raise InputError(f'{cfg.name} needs {gb(p["memory"])}, but {gb(memory)} are free: too '
+                         'little memory, so choose a smaller --batch-size or model, or a larger '
+                         '--accumulate')
+    hours = 0 if short else p['flops']/measure_flops(cfg, setup)/setup.world_size/.4/3600
+    long = f'about {hours:,.1f} hours' if hours > 1 else f'about {hours*60:.0f} minutes'
+    say(f'time: {"a few minutes at most" if short else long}, {describe_setup(setup)}')
+    if setup.device.type == 'cpu' and cfg.device == 'auto' and hours > 24:
+        say(f'WARNING: no GPU was found. On this CPU the run takes about {hours/24:.0f} days')
+
 # %% ../nbs/04e_command.ipynb #7f08d9f6
-def _run_folders(args, is_main):
+def _run_folders(args, is_main, say):
     "Return the folder of each run; raise an error unless every run can start or continue."
     root = args.output_dir/args.name
     folders = [RunFolder(root if len(args.runs) == 1 else root/cfg.name) for cfg in args.runs]
     if args.resume and not any(f.in_use() for f in folders):
         raise InputError(f'{root} holds no run to resume: correct --name, or leave --resume out')
     for cfg, folder in zip(args.runs, folders):
-        with main_process_first(make_setup(cfg)):
-            if is_main:
+        with main_process_first(setup := make_setup(cfg)):
+            if is_main and not args.plan:
                 check_run_folder(folder, cfg, args.resume)
-                _check_writable(folder.path); _check_writable(cfg.data_dir)
-    if len(folders) > 1 and not args.resume: check_run_folder(RunFolder(root), args.runs[0], False)
+                _check_writable(folder.path)
+            if is_main: describe_plan(cfg, setup, folder.path, say)
+    if len(folders) > 1 and not (args.resume or args.plan):
+        check_run_folder(RunFolder(root), args.runs[0], False)
     return folders
 
 # %% ../nbs/04e_command.ipynb #35becb03
@@ -308,15 +391,15 @@ def run_experiment(args:Experiment, hooks:list=(Progress,), say=print)->bool:   
     "Train all runs of an experiment with `hooks`, then compare them."
     is_main = os.environ.get('RANK', '0') == '0'        # only the first process prints
     if not is_main: say = lambda message: None
-    root, folders = args.output_dir/args.name, _run_folders(args, is_main)
+    root, folders = args.output_dir/args.name, _run_folders(args, is_main, say)
+    if args.plan: return True
     jobs = [prepare_training(cfg, folder.path, say) for cfg, folder in zip(args.runs, folders)]
     several = len(jobs) > 1 and is_main
     if several and not (args.resume and (root/'config.json').exists()):     # for --resume --name
         dump_json(root/'config.json', dict(runs=[asdict(cfg) for cfg in args.runs]))
     for cfg, job in zip(args.runs, jobs):
         if args.recorded: say(f'{cfg.name}: {compare_with_record(args.recorded, job.meta)}')
-        say(f'\n{cfg.name}: {sum(parameters_by_part(cfg.model).values()):,} parameters, '
-            f'{cfg.tokens:,} tokens of {cfg.train_text or cfg.corpus}, {describe_setup(job.setup)}')
+        say(f'\n{cfg.name}: {describe_setup(job.setup)}')
         summary = train(job, args.resume, hooks, say=say)
         if summary is None:
             say('stopped; continue with the same command and --resume')

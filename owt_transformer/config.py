@@ -25,11 +25,11 @@ class Config(ModelConfig):
     "All settings of a run; the model's fields come first."
     name:str='run'                  # name of the run and of its folder
     corpus:str='synthetic-stories'  # corpus to train on; with train_text: any name
-    train_text:str=''               # your own training text (a file), instead of a corpus
+    train_text:str=''               # your own text instead of a corpus: a file or a folder of files
     valid_text:str=''               # its validation text; if none, a tenth of train_text is used
     tokenizer:str=''                # folder of a trained tokenizer; vocab_size must match
     synthetic_bytes:int=4_000_000   # size of the training text of a synthetic corpus (bytes)
-    data_dir:str='data'             # cache for downloads, tokenizers and tokens
+    data_dir:str='data'             # cache for converted texts, tokenizers and tokens
     workers:int=0                   # processes that prepare the data; 0: one per core
 
     optimizer:str='adamw'           # name of the optimizer
@@ -174,6 +174,8 @@ PRESETS = {
     'tinystories': lambda: [Config(name='tinystories', corpus='tinystories', vocab_size=10_000)],
     'owt': lambda: [Config(name='owt', corpus='owt', vocab_size=32_000)],
 }
+for gb, parts in (8, 8), (12, 2), (24, 1):      # the same run in micro-batches, for smaller GPUs
+    PRESETS[f'owt-{gb}gb'] = lambda parts=parts: [replace(PRESETS['owt']()[0], accumulate=parts)]
 
 # %% ../nbs/04a_config.ipynb #07e73304
 def did_you_mean(name:str, known)->str:
@@ -317,12 +319,13 @@ class Experiment:
     name:str                # of the results folder
     output_dir:Path         # where this folder is created
     resume:bool=False       # continue what is in the folder
+    plan:bool=False         # print what the runs need, and stop
     recorded:dict=field(default_factory=dict)   # hashes of the run whose config.json was given
 
 def experiment_from_options(given:dict, default:str)->Experiment:
     "Turn the given options into an experiment; `default` is the preset if there is no --config."
-    config, name, out, resume = (given.pop(k, None)
-                                 for k in ('config', 'name', 'output_dir', 'resume'))
+    config, name, out, resume, plan = (
+        given.pop(k, None) for k in ('config', 'name', 'output_dir', 'resume', 'plan'))
     saved = Path(out)/(name or '')/'config.json'
     config = config or (str(saved) if resume and name and saved.is_file() else default)
     runs = load_configs(config)
@@ -333,7 +336,8 @@ def experiment_from_options(given:dict, default:str)->Experiment:
     runs = [config_from_dict(given, base=r).check() for r in runs]
     _check_experiment(runs, config, given)
     _check_folder_name(name)
-    return Experiment(runs, name, Path(out), bool(resume), recorded_hashes(config))
+    return Experiment(runs, name, Path(out), bool(resume), bool(plan),
+                      recorded_hashes(config))
 
 # %% ../nbs/04a_config.ipynb #f7043a13
 def parse_args(
@@ -341,7 +345,9 @@ def parse_args(
 )->Experiment:
     "Parse the command line of `python -m owt_transformer.train`."
     parser = make_parser('train', 'Train a small Transformer on one or more corpora and compare '
-        'the runs. Without --config: demo, a small version of the whole experiment.', '[--resume] ')
+        'the runs. Without --config: demo, a small version of the whole experiment.', '[--resume] [--plan] ')
+    parser.add_argument('--plan', action='store_true',
+        help='print parameters, FLOPs, disk, memory and time of each run, and stop')
     parser.add_argument('--resume', action='store_true', default=False,
         help='continue an interrupted run; --resume --name NAME continues what is in that folder')
     return experiment_from_options(parse_options(parser, argv), 'demo')

@@ -4,21 +4,25 @@
 
 # %% auto #0
 __all__ = ['CORPORA', 'split_documents', 'write_documents', 'iter_documents', 'split_train_valid', 'Corpus', 'CorpusFiles',
-           'write_synthetic', 'find_corpus_files', 'encode_file', 'cached_sha256', 'PreparedData', 'prepared_folder',
-           'prepare_data']
+           'write_synthetic', 'plain_text', 'cached_sha256', 'download', 'find_corpus_files', 'encode_file',
+           'count_shared', 'PreparedData', 'prepared_folder', 'prepare_data', 'compare_with_known', 'describe',
+           'run_command', 'main']
 
 # %% ../nbs/01a_corpora.ipynb #eec29d41
-import hashlib, json, math
+import contextlib, hashlib, json, math, os, re, shutil, sys
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Iterable, Iterator, NamedTuple
 import numpy as np
+from fastcore.script import anno_parser
 from tqdm.auto import tqdm
 
 # %% ../nbs/01a_corpora.ipynb #cc6cf278
-from .files import (InputError, atomic_write, check_sha256, check_text_file,
-    download, folder_lock, parallel_map, read_json, sha256, write_json)
+from .files import (InputError, atomic_write, check_sha256, folder_lock, iter_text,
+    parallel_map, read_json, sha256, text_kind, write_json)
 from .synthetic import GRAMMARS, sample_documents
 from .tokenizer import (
     END_OF_TEXT, Tokenizer, find_chunks, read_chunk, to_bytes, train_bpe)
@@ -40,42 +44,71 @@ def write_documents(path:str|Path, docs:Iterable[str]):
                 raise InputError(f'a document contains the separator {END_OF_TEXT}: remove it')
             f.write(to_bytes(doc) + f'\n{END_OF_TEXT}\n'.encode())
 
+# %% ../nbs/01a_corpora.ipynb #479a63cd
+_SEPARATOR = END_OF_TEXT.encode()
+
+def _fragments(path, bounds)->list[tuple[str,bool,bool]]:   # text, begins here, ends here
+    "Split a chunk into documents or parts of them."
+    start, end = bounds
+    before, last = max(0, start-len(_SEPARATOR)), end == os.path.getsize(path)
+    begins = not start or read_chunk(path, before, start) == END_OF_TEXT
+    parts, found = read_chunk(path, start, end).split(END_OF_TEXT), []
+    for i, text in enumerate(parts):
+        begins, ends = begins or i > 0, last or i+1 < len(parts)
+        if begins: text = text.removeprefix('\r').removeprefix('\n')
+        text = text.removesuffix('\n').removesuffix('\r')
+        if text or not begins: found.append((text, begins, ends))
+    return found
+
 # %% ../nbs/01a_corpora.ipynb #305ccefb
+def _iter_fragments(path, chunk_bytes=16<<20):
+    return (part for bounds in find_chunks(path, size=chunk_bytes)
+            for part in _fragments(path, bounds))
+
 def iter_documents(path:str|Path, chunk_bytes:int=16<<20)->Iterator[str]:
-    "Iterate over the documents of a file, holding about `chunk_bytes` in memory at a time."
-    for bounds in find_chunks(path, END_OF_TEXT.encode(), chunk_bytes):
-        yield from split_documents(read_chunk(path, *bounds))
+    "Iterate over the documents of a file, holding one chunk and one document in memory."
+    begun = []
+    for text, _, ends in _iter_fragments(path, chunk_bytes):
+        begun.append(text)
+        if ends: yield ''.join(begun); begun = []
 
 # %% ../nbs/01a_corpora.ipynb #a9f88ded
 def split_train_valid(path:str|Path, train:str|Path, valid:str|Path, share:float=.1):
     "Split the documents of a file: the last `share` of them, rounded up, go to `valid`."
     if not 0 <= share < 1: raise InputError(f'share={share} must lie in [0, 1): choose .1, say')
-    n = sum(1 for _ in iter_documents(path))
+    n = sum(ends for *_, ends in _iter_fragments(path))
     if n < 2:
         raise InputError(f'{path} has {n} document(s), but a split needs 2: separate documents by '
                          f'{END_OF_TEXT}, or give a validation text')
     cut = n - min(n-1, max(1, math.ceil(n*share)))          # neither file is empty
-    write_documents(train, (d for i,d in enumerate(iter_documents(path)) if i < cut))
-    write_documents(valid, (d for i,d in enumerate(iter_documents(path)) if i >= cut))
+    for out, wanted in (train, range(cut)), (valid, range(cut, n)):
+        i = 0
+        with atomic_write(out) as f:
+            for text, _, ends in _iter_fragments(path):
+                if i in wanted: f.write(to_bytes(text) + f'\n{END_OF_TEXT}\n'.encode()*ends)
+                i += ends
 
 # %% ../nbs/01a_corpora.ipynb #26fe7108
 class Corpus(NamedTuple):
-    "The download URLs of a corpus; if only `valid` is given, that file is split in two."
+    "Where the texts of a corpus are; if only `valid` is given, that file is split in two."
     about:str               # one line of description
-    train:str|None=None     # URL of the training text
-    valid:str|None=None     # URL of the validation text
+    vocab_size:int          # usual vocabulary size
+    train:str|None=None     # training text: owner/name/file on the Hugging Face Hub, or a path
+    valid:str|None=None     # validation text
+    known:dict={}           # 'train' and 'valid' -> bytes of the file, tokens
 
 # %% ../nbs/01a_corpora.ipynb #b9e31af4
-_HF = 'https://huggingface.co/datasets/'
-_OWT = _HF + 'stanford-cs336/owt-sample/resolve/main/owt_{}.txt.gz'
-_TINY = _HF + 'roneneldan/TinyStories/resolve/main/TinyStoriesV2-GPT4-{}.txt'
+_OWT = 'stanford-cs336/owt-sample/owt_{}.txt.gz'
+_TINY = 'roneneldan/TinyStories/TinyStoriesV2-GPT4-{}.txt'
 CORPORA = {
-    'owt': Corpus('OpenWebText, 11.9 GB', _OWT.format('train'), _OWT.format('valid')),
-    'tinystories': Corpus('TinyStories, 2.2 GB', _TINY.format('train'), _TINY.format('valid')),
-    'owt-sample': Corpus('validation file of owt, 290 MB', valid=_OWT.format('valid')),
-    'tinystories-sample': Corpus('that of tinystories, 23 MB', valid=_TINY.format('valid')),
-    'synthetic-stories': Corpus('generated stories of known entropy'),
-    'synthetic-web': Corpus('generated web pages of known entropy'),
+    'owt': Corpus('OpenWebText, 11.9 GB', 32_000, _OWT.format('train'), _OWT.format('valid'),
+        dict(train=(11_920_511_059, 2_727_120_452), valid=(289_998_753, 66_401_098))),
+    'tinystories': Corpus('TinyStories, 2.2 GB', 10_000, _TINY.format('train'),
+        _TINY.format('valid'), dict(train=(2_227_753_162, 540_796_778), valid=(None, 5_461_210))),
+    'owt-sample': Corpus('validation file of owt, 290 MB', 4000, valid=_OWT.format('valid')),
+    'tinystories-sample': Corpus('that of tinystories, 23 MB', 1250, valid=_TINY.format('valid')),
+    'synthetic-stories': Corpus('generated stories of known entropy', 400),
+    'synthetic-web': Corpus('generated web pages of known entropy', 1280),
 }
 
 # %% ../nbs/01a_corpora.ipynb #134cf8d6
@@ -86,16 +119,16 @@ class CorpusFiles(NamedTuple):
     floor:dict|None=None    # synthetic text: bits per byte of the source and of the validation text
 
 # %% ../nbs/01a_corpora.ipynb #95e44518
-def _make_once(folder, recipe, make):
-    "Write two text files with `make(train, valid)`, unless they are cached for this `recipe`."
-    train, valid, record = folder/'train.txt', folder/'valid.txt', folder/'made.json'
-    hashes = lambda: {p.name: sha256(p) for p in (train, valid) if p.exists()}
+def _make_once(folder, recipe, make, names=('train.txt', 'valid.txt')):
+    "Write text files with `make(*paths)`, unless they are cached for this `recipe`."
+    paths, record = [folder/name for name in names], folder/'made.json'
+    hashes = lambda: {p.name: sha256(p) for p in paths if p.exists()}
     with folder_lock(folder):
         try: made = read_json(record)
         except InputError: made = {}
         if [made.get('order'), made.get('files')] != [recipe, hashes()]:
-            write_json(record, made := dict(order=recipe, floor=make(train, valid), files=hashes()))
-    return CorpusFiles(train, valid, made['floor'])
+            write_json(record, made := dict(order=recipe, floor=make(*paths), files=hashes()))
+    return *paths, made['floor']
 
 # %% ../nbs/01a_corpora.ipynb #90bfc585
 def _write_sample(name, path, size, seed):
@@ -114,20 +147,110 @@ def write_synthetic(name:str, folder:str|Path, size:int)->CorpusFiles:
     def make(train, valid):
         _write_sample(name, train, size, seed=1)
         return dict(source=source, valid=_write_sample(name, valid, size//10, seed=2))
-    return _make_once(Path(folder), dict(name=name, size=size, source=source), make)
+    return CorpusFiles(*_make_once(Path(folder), dict(name=name, size=size, source=source), make))
+
+# %% ../nbs/01a_corpora.ipynb #8e8ea44d
+def _json_documents(path, kind):
+    "Yield the field `text` of each line."
+    for n, line in enumerate(iter_text(path, kind, lines=True), 1):
+        try: doc = json.loads(line)['text'] if line.strip() else ''
+        except (ValueError, KeyError, TypeError): doc = None
+        if not isinstance(doc, str) or END_OF_TEXT in doc:
+            raise InputError(f'{path}, line {n}: a line must be a JSON object whose text is a '
+                             f'string without {END_OF_TEXT}: correct or remove it')
+        if doc: yield doc
+
+def _write_plain(kinds, one_each, out):
+    "Write texts of any kind to one plain text file; `one_each`: each file is a document."
+    with atomic_write(out) as f:
+        for path, kind in kinds.items():
+            end = f'\n{END_OF_TEXT}\n' * (kind.jsonl or one_each)
+            if kind.jsonl: pieces = (doc+end for doc in _json_documents(path, kind))
+            else: pieces = chain(iter_text(path, kind), [end])
+            for piece in pieces: f.write(to_bytes(piece))
+
+# %% ../nbs/01a_corpora.ipynb #699b1e4b
+def _watch(paths):
+    "Return a function that deletes a folder and raises `InputError` if a file has changed."
+    stats = lambda: {p: (s.st_size, s.st_mtime_ns) for p in paths for s in [os.stat(p)]}
+    before = stats()
+    def check(folder):
+        if not (changed := stats().items() - before.items()): return
+        shutil.rmtree(folder, ignore_errors=True)
+        raise InputError(f'{min(changed)[0]} changed while it was being prepared: '
+                         'start again once it is complete')
+    return check
+
+# %% ../nbs/01a_corpora.ipynb #532e835f
+def plain_text(path:str|Path, folder:str|Path)->Path:   # folder: where a converted copy is kept
+    "Return `path` if it is a plain text file, else a converted copy."
+    path = Path(path)
+    files = sorted(p for p in path.rglob('*') if p.is_file() and not
+                   any(part.startswith('.') for part in p.relative_to(path).parts)) or [path]
+    kinds = {p: text_kind(p) for p in files}
+    if files == [path] and not str(kinds[path]): return path
+    stats = [[str(p.resolve()), (s := p.stat()).st_size, s.st_mtime_ns] for p in files]
+    key = hashlib.sha256(json.dumps(stats).encode()).hexdigest()[:12]
+    make = partial(_write_plain, kinds, path.is_dir())
+    check, copy = _watch(files), Path(folder)/f'text-{key}'
+    plain, _ = _make_once(copy, stats, make, ['text.txt'])
+    check(copy)
+    return plain
 
 # %% ../nbs/01a_corpora.ipynb #743a0b72
 def _own_files(folder, train, valid=None):
-    "Check the given text files; split `train` if there is no `valid`."
-    for path in filter(None, (train, valid)): check_text_file(path)
-    if valid: return CorpusFiles(Path(train), Path(valid))
-    return _make_once(folder/f'split-{sha256(train)[:12]}', {}, partial(split_train_valid, train))
+    "Convert the given texts; split `train` if there is no `valid`."
+    texts = [plain_text(p, folder) for p in filter(None, (train, valid))]
+    if valid: return CorpusFiles(*texts)
+    return CorpusFiles(*_make_once(folder/f'split-{sha256(texts[0])[:12]}', {},
+                                   partial(split_train_valid, texts[0])))
+
+# %% ../nbs/01a_corpora.ipynb #47774595
+def cached_sha256(path:str|Path, cache:str|Path)->str:    # cache: a JSON file of known hashes
+    "Return the SHA-256 of a file, recomputed only if its size or modification time has changed."
+    stat = Path(path).stat()
+    key = f'{Path(path).resolve()}, {stat.st_size} bytes, {stat.st_mtime_ns} ns'
+    try: known = read_json(cache)
+    except InputError: known = {}
+    if key not in known:
+        known[key] = sha256(path)
+        with contextlib.suppress(OSError): write_json(cache, known)     # a read-only folder
+    return known[key]
+
+# %% ../nbs/01a_corpora.ipynb #1795f19b
+def download(source:str, hashes:str|Path, **options)->Path:    # hashes: see cached_sha256
+    "Download owner/name/file from the Hugging Face Hub unless it is cached; check its SHA-256."
+    from huggingface_hub import hf_hub_download         # imported late: most runs need no download
+    owner, name, file = source.split('/', 2)
+    for _ in range(2):
+        try: path = Path(hf_hub_download(f'{owner}/{name}', file, repo_type='dataset', **options))
+        except Exception as e:
+            if isinstance(e, OSError) and e.errno: raise            # such as a full disk
+            why = str(e).strip().splitlines()[0]
+            break
+        stored, why = path.resolve(), 'its SHA-256 is not the recorded one'
+        if len(stored.name) != 64 or cached_sha256(stored, hashes) == stored.name: return path
+        stored.unlink(); path.unlink()
+    raise InputError(f'{source} could not be downloaded ({why}): try again later to resume, '
+                     'or give text files of your own with --train-text and --valid-text')
+
+# %% ../nbs/01a_corpora.ipynb #32ae8383
+def _find(corpus, split, folder, hashes):
+    "Find a text that you have put into `folder`, then a local one, then download it."
+    source, (size, _) = getattr(corpus, split), corpus.known.get(split, (None, None))
+    own = [folder/Path(source).name.removesuffix('.gz'), folder/Path(source).name, Path(source)]
+    path = next((p for p in own if p.exists()), None) or download(source, hashes)
+    path = plain_text(path, folder)
+    if size and (found := path.stat().st_size) != size:
+        raise InputError(f'{path} has {found:,} bytes, but this corpus has {size:,}: it is another '
+                         'version or incomplete. Delete it, or give it with --train-text')
+    return path
 
 # %% ../nbs/01a_corpora.ipynb #b3c8ab7e
 def find_corpus_files(
     name:str,                       # a key of `CORPORA`, or any name for your own text
-    data_dir:str|Path='data',       # where downloads and generated text are kept
-    train_text:str|None=None,       # your own text file
+    data_dir:str|Path='data',       # where converted and generated texts are kept
+    train_text:str|None=None,       # your own text: a file of any kind, or a folder of files
     valid_text:str|None=None,       # validation text; default: the last tenth of your documents
     synthetic_bytes:int=4_000_000   # size of the training text of a synthetic corpus
 )->CorpusFiles:
@@ -139,9 +262,9 @@ def find_corpus_files(
         raise InputError(f'no corpus {name!r}: give train_text, or choose {", ".join(CORPORA)}')
     if name in GRAMMARS:
         return write_synthetic(name, f'{folder}-{synthetic_bytes}', synthetic_bytes)
-    valid, train = (url and download(url, folder/Path(url).name.removesuffix('.gz'))
-                    for url in (CORPORA[name].valid, CORPORA[name].train))
-    return CorpusFiles(train, valid) if train else _own_files(folder, valid)
+    corpus, hashes = CORPORA[name], Path(data_dir)/'fingerprints.json'
+    texts = [_find(corpus, s, folder, hashes) for s in ('valid', 'train') if getattr(corpus, s)]
+    return _own_files(folder, *texts[::-1])
 
 # %% ../nbs/01a_corpora.ipynb #708b178a
 @lru_cache(maxsize=1)
@@ -150,9 +273,23 @@ def _load_tokenizer(folder, file_hash): return Tokenizer.load(folder)     # once
 def _encode_chunk(path, tokenizer_folder, tokenizer_hash, bounds):
     "Encode one chunk; return the tokens as bytes and the numbers of documents and bytes."
     tok = _load_tokenizer(tokenizer_folder, tokenizer_hash)
-    docs, ids, end = split_documents(read_chunk(path, *bounds)), [], tok.ids[END_OF_TEXT.encode()]
-    for doc in docs: ids += tok.encode(doc); ids.append(end)
-    return np.array(ids, dtype='<u2').tobytes(), len(docs), sum(len(to_bytes(d)) for d in docs)
+    parts, ids = _fragments(path, bounds), []
+    for text, _, ends in parts: ids += tok.encode(text) + [tok.ids[_SEPARATOR]]*ends
+    return (np.array(ids, dtype='<u2').tobytes(), sum(ends for *_, ends in parts),
+            sum(len(to_bytes(text)) for text, *_ in parts))
+
+# %% ../nbs/01a_corpora.ipynb #85c4a937
+def _encoded_so_far(out, part, log, recipe):
+    "Return the state of an interrupted encoding and the hash of its tokens, or a fresh state."
+    with contextlib.suppress(InputError, OSError):
+        state = read_json(log)
+        if state['recipe'] == recipe:
+            if not part.exists(): os.replace(out, part)     # it was complete
+            os.truncate(part, 2*state['tokens'])
+            with open(part, 'rb') as f: digest = hashlib.file_digest(f, 'sha256')
+            if digest.hexdigest() == state['digest']: return state, digest
+    part.unlink(missing_ok=True)
+    return dict(recipe=recipe, chunks=0, tokens=0, documents=0, bytes=0), hashlib.sha256()
 
 # %% ../nbs/01a_corpora.ipynb #f5722714
 def encode_file(
@@ -163,29 +300,39 @@ def encode_file(
     chunk_bytes:int=16<<20      # text in memory per process
 )->dict:                        # numbers of tokens, documents, document bytes; sha256 of `out`
     "Encode a corpus file."
-    chunks, digest = find_chunks(path, END_OF_TEXT.encode(), chunk_bytes), hashlib.sha256()
-    tokens = n_docs = n_bytes = 0
+    out, chunks, stat = Path(out), find_chunks(path, size=chunk_bytes), os.stat(path)
+    part, log = out.with_suffix('.partial'), out.with_suffix('.log.json')
     tokenizer_hash = sha256(Path(tokenizer_folder)/'meta.json')
+    recipe = [stat.st_size, stat.st_mtime_ns, tokenizer_hash, chunk_bytes]
+    state, digest = _encoded_so_far(out, part, log, recipe)
     encode = partial(_encode_chunk, str(path), str(tokenizer_folder), tokenizer_hash)
-    with atomic_write(out) as f:
-        for data, d, b in tqdm(parallel_map(encode, chunks, workers), total=len(chunks),
-                               desc=f'encode {Path(path).name}', leave=False, delay=1):
+    done = state['chunks']
+    with open(part, 'ab') as f:
+        for data, d, b in tqdm(parallel_map(encode, chunks[done:], workers), total=len(chunks),
+                initial=done, desc=f'encode {Path(path).name}', leave=False, delay=1):
             f.write(data); digest.update(data)
-            tokens += len(data)//2; n_docs += d; n_bytes += b
-    return dict(tokens=tokens, documents=n_docs, bytes=n_bytes, sha256=digest.hexdigest())
+            f.flush(); os.fsync(f.fileno())
+            for k, n in zip(('chunks', 'tokens', 'documents', 'bytes'), (1, len(data)//2, d, b)):
+                state[k] += n
+            write_json(log, state | dict(digest=digest.hexdigest()))
+    os.replace(part, out)
+    return {k: state[k] for k in ('tokens', 'documents', 'bytes')} | dict(sha256=digest.hexdigest())
 
-# %% ../nbs/01a_corpora.ipynb #47774595
-def cached_sha256(path:str|Path, cache:str|Path)->str:    # cache: a JSON file of known hashes
-    "Return the SHA-256 of a file, recomputed only if its size or modification time has changed."
-    stat = Path(path).stat()
-    key = f'{Path(path).resolve()}, {stat.st_size} bytes, {stat.st_mtime_ns} ns'
-    try: known = read_json(cache)
-    except InputError: known = {}
-    if key not in known: write_json(cache, known := known | {key: sha256(path)})
-    return known[key]
+# %% ../nbs/01a_corpora.ipynb #a51901c1
+def _document_hashes(path, bounds):
+    "Hash the documents of a chunk to eight bytes each; parts of documents match nothing."
+    with open(path, 'rb') as f: f.seek(bounds[0]); text = f.read(bounds[1]-bounds[0])
+    docs = (d.strip(b'\r\n') for d in text.split(_SEPARATOR) if d.strip())
+    return b''.join(hashlib.blake2b(d, digest_size=8).digest() for d in docs)
+
+def count_shared(train:str|Path, valid:str|Path, workers:int|None=None)->int:
+    "Count the documents of `valid` that are in `train`, too."
+    hashes = lambda path: np.frombuffer(b''.join(parallel_map(
+        partial(_document_hashes, str(path)), find_chunks(path), workers)), 'u8')
+    return int(np.isin(hashes(valid), hashes(train)).sum())
 
 # %% ../nbs/01a_corpora.ipynb #29cf7514
-def _prepare(files, text_hashes, vocab_size, folder, workers, say, given):
+def _prepare(files, text_hashes, vocab_size, folder, workers, say, given, check):
     "Write the tokenizer, the tokens of both texts and finally the manifest to a folder."
     saved = folder/'tokenizer'
     for part in folder.rglob('.*.part'): part.unlink()      # left by a process that was killed
@@ -193,14 +340,20 @@ def _prepare(files, text_hashes, vocab_size, folder, workers, say, given):
         if not given:
             say(f'training a tokenizer of {vocab_size:,} tokens on {files.train}')
             given = Tokenizer(*train_bpe(files.train, vocab_size, workers=workers), [END_OF_TEXT])
+        check(folder)
         given.save(saved)
     if (n := len(Tokenizer.load(saved))) < vocab_size:
         raise InputError(f'vocab_size={vocab_size} is too large for this text: choose at most {n}')
     say(f'encoding {files.train} and {files.valid}')
-    meta = {s: encode_file(p, saved, folder/f'{s}.bin', workers) | dict(text_sha256=h)
-            for s, p, h in zip(('train', 'valid'), (files.train, files.valid), text_hashes)}
+    texts = dict(train=files.train, valid=files.valid)
+    meta = {s: encode_file(p, saved, folder/f'{s}.bin', workers) |
+            dict(text_sha256=h, text_bytes=os.path.getsize(p))
+            for (s, p), h in zip(texts.items(), text_hashes)}
+    meta['shared'] = count_shared(files.train, files.valid, workers)
+    check(folder)
     write_json(folder/'meta.json', dict(vocab_size=n, **meta,
                                         tokenizer_sha256=sha256(saved/'meta.json')))
+    for s in texts: (folder/f'{s}.log.json').unlink()
 
 # %% ../nbs/01a_corpora.ipynb #8ceba593
 @dataclass
@@ -245,12 +398,95 @@ def prepare_data(
         raise InputError(f'{tokenizer} has no special token {END_OF_TEXT}: train one that has')
     if given and len(given) != vocab_size:
         raise InputError(f'{tokenizer} has {len(given)} tokens: choose vocab_size={len(given)}')
-    texts = [cached_sha256(p, data_dir/'fingerprints.json') for p in (files.train, files.valid)]
+    paths = [files.train, files.valid]
+    check = _watch(paths)
+    texts = [cached_sha256(p, data_dir/'fingerprints.json') for p in paths]
     given_hash = [sha256(Path(tokenizer)/'meta.json')] if given else []
     folder = prepared_folder(data_dir, name, vocab_size, texts + given_hash)
     with folder_lock(folder):
         if not all((folder/f/'meta.json').exists() for f in ('', 'tokenizer')):
-            _prepare(files, texts, vocab_size, folder, workers, say, given)
+            _prepare(files, texts, vocab_size, folder, workers, say, given, check)
     data = PreparedData.load(folder)
     data.meta['floor'] = files.floor    # not cached: it belongs to `files`
+    for path, m in ((p, data.meta[s]) for s, p in zip(('train', 'valid'), paths)):
+        if m['documents'] == 1:
+            say(f'warning: {path} is 1 document; a line {END_OF_TEXT} separates documents')
+    if (n := data.meta.get('shared', 0)) and not files.floor:   # synthetic texts repeat by chance
+        say(f'warning: {n:,} of {data.meta["valid"]["documents"]:,} validation documents are in the '
+            'training text, too, so the validation loss will be too low')
     return data
+
+# %% ../nbs/01a_corpora.ipynb #d78f02ba
+def compare_with_known(meta:dict, known:dict)->Iterator[tuple[bool,str]]:   # does it agree?
+    "Compare a manifest with known values, and say what a difference usually means."
+    for s, (size, tokens) in known.items():
+        read, n = meta[s].get('text_bytes', 0), meta[s]['tokens']
+        if size: yield read == size, (
+            f'{s}: {read:,} bytes (known: {size:,}), {read/n:.3f} per token (known: '
+            f'{size/tokens:.3f}). Other bytes: an incomplete download, or another version')
+        yield abs(n/tokens - 1) < .02, (
+            f'{s}: {n:,} tokens (known: {tokens:,}), {meta[s]["documents"]:,} documents. Over 2% '
+            'off: another vocabulary size, or a tokenizer of another text')
+
+# %% ../nbs/01a_corpora.ipynb #dfb28ab6
+def describe(path:str|Path)->Iterator[str]:     # lines
+    "Describe a prepared folder, whose hashes are checked, or a text of any kind."
+    if (Path(path)/'meta.json').exists():
+        meta = PreparedData.load(path).meta
+        yield f'{path}: vocabulary size {meta["vocab_size"]:,}'
+        for s in ('train', 'valid'):
+            tokens, docs, size = (meta[s][k] for k in ('tokens', 'documents', 'bytes'))
+            yield (f'{s}: {docs:,} document{"s"*(docs != 1)}, {size:,} bytes, {tokens:,} tokens '
+                   f'({size/tokens:.3f} bytes per token)')
+        return
+    with TemporaryDirectory() as tmp:
+        plain = plain_text(path, tmp)
+        kind = 'plain text' if plain == Path(path) else ('a folder' if Path(path).is_dir()
+                                                         else text_kind(path))
+        docs = size = 0
+        for text, _, ends in _iter_fragments(plain): docs += ends; size += len(to_bytes(text))
+        yield f'{path}: {kind}, {docs:,} document(s), {size:,} bytes'
+        yield f'begins with {next(_iter_fragments(plain, 1000))[0][:200]!r}'
+
+# %% ../nbs/01a_corpora.ipynb #2ff3fec4
+def run_command(
+    action:str,         # prepare (can be killed and repeated), verify or inspect
+    what:str,           # corpus, or with train_text any name; to inspect: a text or prepared folder
+    vocab_size:int=0,   # 0: the usual one of the corpus
+    data_dir:str='data',    # cache for converted texts, tokenizers and tokens
+    train_text:str='',  # your own text: a file of any kind, or a folder of files
+    valid_text:str='',  # its validation text; if none, a tenth of train_text is used
+    tokenizer:str='',   # folder of a trained tokenizer
+    workers:int=0,      # processes; 0: one per CPU
+)->int:                 # exit code
+    "Prepare text for training, verify or inspect it."
+    corpus = CORPORA.get(what, CORPORA['owt'])
+    size = vocab_size or corpus.vocab_size
+    if action == 'prepare':
+        files = find_corpus_files(what, data_dir, train_text, valid_text)
+        what = prepare_data(what, files, size, data_dir, workers, tokenizer=tokenizer).folder
+    if action in ('prepare', 'inspect'): print(*describe(what), sep='\n'); return 0
+    if action != 'verify':
+        raise InputError(f'{action!r} is not known: choose prepare, verify or inspect')
+    found = [*Path(data_dir).glob(f'prepared/{what}-{size}-*/meta.json')]
+    if not (found and corpus.known and corpus.train):
+        raise InputError(f'{what} is not prepared in {data_dir} with vocab_size={size}, or has '
+                         'no known values: prepare owt or tinystories')
+    meta = PreparedData.load(max(found, key=os.path.getmtime).parent).meta
+    lines = [*compare_with_known(meta, corpus.known)]
+    print(*('DIFFERS: '*(not agrees) + line for agrees, line in lines), sep='\n')
+    return 0 if all(agrees for agrees, _ in lines) else 2
+
+def main(argv:list[str]|None=None)->int:
+    "Parse the command line and run it."
+    argv = [re.sub('^--[^=]+', lambda flag: '--' + flag[0][2:].replace('-', '_'), a)
+            for a in (sys.argv[1:] if argv is None else argv)]
+    parser = anno_parser(run_command, prog='python -m owt_transformer.corpora')
+    given = vars(parser.parse_args(argv))
+    return run_command(**{k: given[k] for k in given.keys() - {'pdb', 'xtra'}})
+
+# %% ../nbs/01a_corpora.ipynb #f232afdd
+if __name__ == '__main__' and '__file__' in globals():
+    from owt_transformer.command import run_with_exit_code
+    from owt_transformer.corpora import main
+    sys.exit(run_with_exit_code(main, '--data-dir'))
