@@ -44,7 +44,7 @@ def write_documents(path:str|Path, docs:Iterable[str]):
                 raise InputError(f'a document contains the separator {END_OF_TEXT}: remove it')
             f.write(to_bytes(doc) + f'\n{END_OF_TEXT}\n'.encode())
 
-# %% ../nbs/01a_corpora.ipynb #479a63cd
+# %% ../nbs/01a_corpora.ipynb #7d786e84
 _SEPARATOR = END_OF_TEXT.encode()
 
 def _fragments(path, bounds)->list[tuple[str,bool,bool]]:   # text, begins here, ends here
@@ -149,7 +149,7 @@ def write_synthetic(name:str, folder:str|Path, size:int)->CorpusFiles:
         return dict(source=source, valid=_write_sample(name, valid, size//10, seed=2))
     return CorpusFiles(*_make_once(Path(folder), dict(name=name, size=size, source=source), make))
 
-# %% ../nbs/01a_corpora.ipynb #8e8ea44d
+# %% ../nbs/01a_corpora.ipynb #b8cc8c1b
 def _json_documents(path, kind):
     "Yield the field `text` of each line."
     for n, line in enumerate(iter_text(path, kind, lines=True), 1):
@@ -169,7 +169,7 @@ def _write_plain(kinds, one_each, out):
             else: pieces = chain(iter_text(path, kind), [end])
             for piece in pieces: f.write(to_bytes(piece))
 
-# %% ../nbs/01a_corpora.ipynb #699b1e4b
+# %% ../nbs/01a_corpora.ipynb #3550265a
 def _watch(paths):
     "Return a function that deletes a folder and raises `InputError` if a file has changed."
     stats = lambda: {p: (s.st_size, s.st_mtime_ns) for p in paths for s in [os.stat(p)]}
@@ -181,7 +181,7 @@ def _watch(paths):
                          'start again once it is complete')
     return check
 
-# %% ../nbs/01a_corpora.ipynb #532e835f
+# %% ../nbs/01a_corpora.ipynb #1d73a6ef
 def plain_text(path:str|Path, folder:str|Path)->Path:   # folder: where a converted copy is kept
     "Return `path` if it is a plain text file, else a converted copy."
     path = Path(path)
@@ -217,7 +217,7 @@ def cached_sha256(path:str|Path, cache:str|Path)->str:    # cache: a JSON file o
         with contextlib.suppress(OSError): write_json(cache, known)     # a read-only folder
     return known[key]
 
-# %% ../nbs/01a_corpora.ipynb #1795f19b
+# %% ../nbs/01a_corpora.ipynb #83701b68
 def download(source:str, hashes:str|Path, **options)->Path:    # hashes: see cached_sha256
     "Download owner/name/file from the Hugging Face Hub unless it is cached; check its SHA-256."
     from huggingface_hub import hf_hub_download         # imported late: most runs need no download
@@ -234,7 +234,7 @@ def download(source:str, hashes:str|Path, **options)->Path:    # hashes: see cac
     raise InputError(f'{source} could not be downloaded ({why}): try again later to resume, '
                      'or give text files of your own with --train-text and --valid-text')
 
-# %% ../nbs/01a_corpora.ipynb #32ae8383
+# %% ../nbs/01a_corpora.ipynb #2ad586a5
 def _find(corpus, split, folder, hashes):
     "Find a text that you have put into `folder`, then a local one, then download it."
     source, (size, _) = getattr(corpus, split), corpus.known.get(split, (None, None))
@@ -287,7 +287,7 @@ def _encode_chunk(path, tokenizer_folder, tokenizer_hash, compiled, bounds):
     return (np.asarray(ids, dtype='<u2').tobytes(), sum(ends for *_, ends in parts),
             sum(len(to_bytes(text)) for text, *_ in parts))
 
-# %% ../nbs/01a_corpora.ipynb #85c4a937
+# %% ../nbs/01a_corpora.ipynb #4649d63c
 def _encoded_so_far(out, part, log, recipe):
     "Return the state of an interrupted encoding and the hash of its tokens, or a fresh state."
     with contextlib.suppress(InputError, OSError):
@@ -328,7 +328,7 @@ def encode_file(
     os.replace(part, out)
     return {k: state[k] for k in ('tokens', 'documents', 'bytes')} | dict(sha256=digest.hexdigest())
 
-# %% ../nbs/01a_corpora.ipynb #a51901c1
+# %% ../nbs/01a_corpora.ipynb #c5e45f17
 def _document_hashes(path, bounds):
     "Hash the documents of a chunk to eight bytes each; parts of documents match nothing."
     with open(path, 'rb') as f: f.seek(bounds[0]); text = f.read(bounds[1]-bounds[0])
@@ -341,7 +341,7 @@ def count_shared(train:str|Path, valid:str|Path, workers:int|None=None)->int:
         partial(_document_hashes, str(path)), find_chunks(path), workers)), 'u8')
     return int(np.isin(hashes(valid), hashes(train)).sum())
 
-# %% ../nbs/01a_corpora.ipynb #7256cc8b
+# %% ../nbs/01a_corpora.ipynb #51a8079c
 def _train_bpe(path, vocab_size, workers, say):
     "Learn a vocabulary, with compiled code if the text is large."
     if not use_compiled(path): return train_bpe(path, vocab_size, workers=workers)
@@ -434,7 +434,7 @@ def prepare_data(
             'training text, too, so the validation loss will be too low')
     return data
 
-# %% ../nbs/01a_corpora.ipynb #d78f02ba
+# %% ../nbs/01a_corpora.ipynb #393c7471
 def compare_with_known(meta:dict, known:dict)->Iterator[tuple[bool,str]]:   # does it agree?
     "Compare a manifest with known values, and say what a difference usually means."
     for s, (size, tokens) in known.items():
@@ -446,7 +446,7 @@ def compare_with_known(meta:dict, known:dict)->Iterator[tuple[bool,str]]:   # do
             f'{s}: {n:,} tokens (known: {tokens:,}), {meta[s]["documents"]:,} documents. Over 2% '
             'off: another vocabulary size, or a tokenizer of another text')
 
-# %% ../nbs/01a_corpora.ipynb #dfb28ab6
+# %% ../nbs/01a_corpora.ipynb #0572549b
 def describe(path:str|Path)->Iterator[str]:     # lines
     "Describe a prepared folder, whose hashes are checked, or a text of any kind."
     if (Path(path)/'meta.json').exists():
@@ -466,7 +466,7 @@ def describe(path:str|Path)->Iterator[str]:     # lines
         yield f'{path}: {kind}, {docs:,} document(s), {size:,} bytes'
         yield f'begins with {next(_iter_fragments(plain, 1000))[0][:200]!r}'
 
-# %% ../nbs/01a_corpora.ipynb #2ff3fec4
+# %% ../nbs/01a_corpora.ipynb #1f1f8732
 def run_command(
     action:str,         # prepare (can be killed and repeated), verify or inspect
     what:str,           # corpus, or with train_text any name; to inspect: a text or prepared folder
@@ -503,7 +503,7 @@ def main(argv:list[str]|None=None)->int:
     given = vars(parser.parse_args(argv))
     return run_command(**{k: given[k] for k in given.keys() - {'pdb', 'xtra'}})
 
-# %% ../nbs/01a_corpora.ipynb #f232afdd
+# %% ../nbs/01a_corpora.ipynb #19da9ace
 if __name__ == '__main__' and '__file__' in globals():
     from owt_transformer.command import run_with_exit_code
     from owt_transformer.corpora import main
