@@ -25,7 +25,7 @@ from .files import (InputError, atomic_write, check_sha256, folder_lock, iter_te
     parallel_map, read_json, sha256, text_kind, write_json)
 from .synthetic import GRAMMARS, sample_documents
 from .tokenizer import (
-    END_OF_TEXT, Tokenizer, find_chunks, read_chunk, to_bytes, train_bpe)
+    END_OF_TEXT, Tokenizer, find_chunks, from_bytes, to_bytes, train_bpe)
 
 # %% ../nbs/01a_corpora.ipynb #42ee5049
 def split_documents(text:str)->list[str]:       # empty ones are skipped
@@ -47,16 +47,18 @@ def write_documents(path:str|Path, docs:Iterable[str]):
 # %% ../nbs/01a_corpora.ipynb #7d786e84
 _SEPARATOR = END_OF_TEXT.encode()
 
-def _fragments(path, bounds)->list[tuple[str,bool,bool]]:   # text, begins here, ends here
+def _fragments(path, bounds)->list[tuple[bytes,bool,bool]]:     # text, begins here, ends here
     "Split a chunk into documents or parts of them."
     start, end = bounds
-    before, last = max(0, start-len(_SEPARATOR)), end == os.path.getsize(path)
-    begins = not start or read_chunk(path, before, start) == END_OF_TEXT
-    parts, found = read_chunk(path, start, end).split(END_OF_TEXT), []
-    for i, text in enumerate(parts):
+    first = max(0, start-len(_SEPARATOR))
+    with open(path, 'rb') as f:
+        f.seek(first)
+        before, data = f.read(start-first), f.read(end-start)
+    begins, last, found = not start or before == _SEPARATOR, end == os.path.getsize(path), []
+    for i, text in enumerate(parts := data.split(_SEPARATOR)):
         begins, ends = begins or i > 0, last or i+1 < len(parts)
-        if begins: text = text.removeprefix('\r').removeprefix('\n')
-        text = text.removesuffix('\n').removesuffix('\r')
+        if begins: text = text.removeprefix(b'\r').removeprefix(b'\n')
+        text = text.removesuffix(b'\n').removesuffix(b'\r')
         if text or not begins: found.append((text, begins, ends))
     return found
 
@@ -70,7 +72,7 @@ def iter_documents(path:str|Path, chunk_bytes:int=16<<20)->Iterator[str]:
     begun = []
     for text, _, ends in _iter_fragments(path, chunk_bytes):
         begun.append(text)
-        if ends: yield ''.join(begun); begun = []
+        if ends: yield from_bytes(b''.join(begun)); begun = []
 
 # %% ../nbs/01a_corpora.ipynb #a9f88ded
 def split_train_valid(path:str|Path, train:str|Path, valid:str|Path, share:float=.1):
@@ -85,7 +87,7 @@ def split_train_valid(path:str|Path, train:str|Path, valid:str|Path, share:float
         i = 0
         with atomic_write(out) as f:
             for text, _, ends in _iter_fragments(path):
-                if i in wanted: f.write(to_bytes(text) + f'\n{END_OF_TEXT}\n'.encode()*ends)
+                if i in wanted: f.write(text + f'\n{END_OF_TEXT}\n'.encode()*ends)
                 i += ends
 
 # %% ../nbs/01a_corpora.ipynb #26fe7108
@@ -276,16 +278,17 @@ def use_compiled(path:str|Path)->bool:
 @lru_cache(maxsize=1)
 def _load_encoder(folder, file_hash, compiled):             # once in each process
     tok = Tokenizer.load(folder)
-    if not compiled: return tok.encode
+    if not compiled: return lambda text: tok.encode(from_bytes(text))
     from owt_transformer.fast import FastEncoder
-    return FastEncoder(tok).encode
+    encoder = FastEncoder(tok)
+    return lambda text: encoder.encode(np.frombuffer(text, np.uint8))
 
 def _encode_chunk(path, tokenizer_folder, tokenizer_hash, compiled, bounds):
     "Encode one chunk; return the tokens as bytes and the numbers of documents and bytes."
     encode, parts = _load_encoder(tokenizer_folder, tokenizer_hash, compiled), _fragments(path, bounds)
-    ids = encode(''.join(text + END_OF_TEXT*ends for text, _, ends in parts))
-    return (np.asarray(ids, dtype='<u2').tobytes(), sum(ends for *_, ends in parts),
-            sum(len(to_bytes(text)) for text, *_ in parts))
+    text = b''.join(chain.from_iterable((text, _SEPARATOR*ends) for text, _, ends in parts))
+    tokens, documents = np.asarray(encode(text), dtype='<u2'), sum(ends for *_, ends in parts)
+    return tokens.tobytes(), documents, len(text) - documents*len(_SEPARATOR)
 
 # %% ../nbs/01a_corpora.ipynb #4649d63c
 def _encoded_so_far(out, part, log, recipe):
@@ -462,9 +465,9 @@ def describe(path:str|Path)->Iterator[str]:     # lines
         kind = 'plain text' if plain == Path(path) else ('a folder' if Path(path).is_dir()
                                                          else text_kind(path))
         docs = size = 0
-        for text, _, ends in _iter_fragments(plain): docs += ends; size += len(to_bytes(text))
+        for text, _, ends in _iter_fragments(plain): docs += ends; size += len(text)
         yield f'{path}: {kind}, {docs:,} document(s), {size:,} bytes'
-        yield f'begins with {next(_iter_fragments(plain, 1000))[0][:200]!r}'
+        yield f'begins with {from_bytes(next(_iter_fragments(plain, 1000))[0])[:200]!r}'
 
 # %% ../nbs/01a_corpora.ipynb #1f1f8732
 def run_command(
