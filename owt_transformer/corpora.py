@@ -285,7 +285,8 @@ def _load_encoder(folder, file_hash, compiled):             # once in each proce
 
 def _encode_chunk(path, tokenizer_folder, tokenizer_hash, compiled, bounds):
     "Encode one chunk; return the tokens as bytes and the numbers of documents and bytes."
-    encode, parts = _load_encoder(tokenizer_folder, tokenizer_hash, compiled), _fragments(path, bounds)
+    encode = _load_encoder(tokenizer_folder, tokenizer_hash, compiled)
+    parts = _fragments(path, bounds)
     text = b''.join(chain.from_iterable((text, _SEPARATOR*ends) for text, _, ends in parts))
     tokens, documents = np.asarray(encode(text), dtype='<u2'), sum(ends for *_, ends in parts)
     return tokens.tobytes(), documents, len(text) - documents*len(_SEPARATOR)
@@ -433,8 +434,8 @@ def prepare_data(
         if m['documents'] == 1:
             say(f'warning: {path} is 1 document; a line {END_OF_TEXT} separates documents')
     if (n := data.meta.get('shared', 0)) and not files.floor:   # synthetic texts repeat by chance
-        say(f'warning: {n:,} of {data.meta["valid"]["documents"]:,} validation documents are in the '
-            'training text, too, so the validation loss will be too low')
+        say(f'warning: {n:,} of {data.meta["valid"]["documents"]:,} validation documents are in '
+            'the training text, too, so the validation loss will be too low')
     return data
 
 # %% ../nbs/01a_corpora.ipynb #393c7471
