@@ -11,7 +11,7 @@ __all__ = ['CORPORA', 'COMPILED_BYTES', 'split_documents', 'write_documents', 'i
 # %% ../nbs/01a_corpora.ipynb #eec29d41
 import contextlib, hashlib, importlib.util, json, math, os, re, shutil, sys
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -384,8 +384,11 @@ class PreparedData:
     folder:Path             # where it is stored
     meta:dict               # the manifest
     tokenizer:Tokenizer
-    train:np.ndarray        # uint16 tokens
-    valid:np.ndarray        # uint16 tokens
+
+    @cached_property
+    def train(self)->np.ndarray: return np.fromfile(self.folder/'train.bin', dtype='<u2')   # tokens
+    @cached_property
+    def valid(self)->np.ndarray: return np.fromfile(self.folder/'valid.bin', dtype='<u2')
 
     @classmethod
     def load(cls, folder:str|Path)->'PreparedData':
@@ -394,8 +397,7 @@ class PreparedData:
         meta = read_json(folder/'meta.json')
         check_sha256(folder/'tokenizer'/'meta.json', meta['tokenizer_sha256'])
         for s in ('train', 'valid'): check_sha256(folder/f'{s}.bin', meta[s]['sha256'])
-        train, valid = (np.fromfile(folder/f'{s}.bin', dtype='<u2') for s in ('train', 'valid'))
-        return cls(folder, meta, Tokenizer.load(folder/'tokenizer'), train, valid)
+        return cls(folder, meta, Tokenizer.load(folder/'tokenizer'))
 
 # %% ../nbs/01a_corpora.ipynb #5c0f1a7d
 def prepared_folder(data_dir:str|Path, name:str, vocab_size:int, hashes:list[str])->Path:
