@@ -276,7 +276,7 @@ def _check_writable(folder):
 
 # %% ../nbs/04e_command.ipynb #1224f8be
 def _data_size(cfg)->tuple[float,float]:    # bytes of text, tokens
-    "Estimate the size of the texts of a run before they are there."
+    "Estimate the size of the texts of a run before they exist."
     known = CORPORA[cfg.corpus].known if cfg.corpus in CORPORA and not cfg.train_text else {}
     own = [Path(p) for p in (cfg.train_text, cfg.valid_text) if p]
     size = sum(f.stat().st_size for p in own for f in (p, *p.rglob('*')) if f.is_file())
@@ -302,7 +302,7 @@ def make_plan(cfg:Config, setup:Setup)->dict:       # FLOPs; bytes on disk and o
 
 # %% ../nbs/04e_command.ipynb #eb88549f
 def available_memory(device:torch.device)->float:       # bytes; infinite if unknown
-    "Return the free memory of a GPU, or what this machine or its container has left."
+    "Return the free memory of a GPU, or of this machine or its container."
     if device.type == 'cuda': return torch.cuda.mem_get_info(device)[0]
     info, group, left = Path('/proc/meminfo'), Path('/sys/fs/cgroup'), [math.inf]
     if device.type == 'cpu' and info.exists():
@@ -313,7 +313,7 @@ def available_memory(device:torch.device)->float:       # bytes; infinite if unk
     return min(left)
 
 def measure_flops(cfg:Config, setup:Setup, seconds:float=.5)->float:        # FLOP/s
-    "Time the model's largest matrix product."
+    "Measure the speed of the model's largest matrix product."
     dtype = torch.bfloat16 if setup.bf16 else torch.float32
     x, w = (torch.randn(shape, device=setup.device, dtype=dtype)
             for shape in ((256, cfg.d_model), (cfg.d_model, cfg.vocab_size)))
@@ -382,7 +382,7 @@ def _compare(folders, root, say):
 
 # %% ../nbs/04e_command.ipynb #df18c7c2
 def compare_with_record(recorded:dict, data:dict)->str:     # recorded: from `recorded_hashes`
-    "Say whether texts and tokenizer are those recorded, or which of them differ."
+    "Say whether the texts and the tokenizer match the record, or which of them differ."
     differ = [what for what, h in data_hashes(data).items() if h != recorded[what]]
     return f'not as recorded: {", ".join(differ)}' if differ else 'same texts as recorded'
 

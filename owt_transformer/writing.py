@@ -26,7 +26,7 @@ def stream_texts(
     model:Transformer, tokenizer:Tokenizer, prompts:list[str], max_new_tokens:int=80,
     **sampling                  # temperature, top_k, top_p and seed, as for model.stream
 )->Iterator[tuple[int,str]]:    # number of the prompt, a piece of new text
-    "Continue the beginnings of several documents; yield each piece of text when it is ready."
+    "Continue the beginnings of several documents; yield each piece of text as soon as it is ready."
     ids, end = tokenizer.encode(END_OF_TEXT), tokenizer.ids[END_OF_TEXT.encode()]
     decoders = [codecs.getincrementaldecoder('utf-8')('replace') for _ in prompts]
     prompts = [ids + tokenizer.encode(p) for p in prompts]
@@ -124,7 +124,7 @@ def measure_writing(
     train:list[str], valid:list[str],       # documents of the training text, and held-out ones
     readers:dict[str,tuple],    # name -> (model, tokenizer) that evaluates the samples
     n:int=64, max_new_tokens:int=120,       # texts for each setting, and their length
-    settings:list[tuple]=SETTINGS           # temperature 0 gives the same text n times: left out
+    settings:list[tuple]=SETTINGS           # without temperature 0: n equal texts
 )->dict:
     "Collect all measurements of this notebook as plain Python values."
     def measure(**setting):
