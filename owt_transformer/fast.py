@@ -8,14 +8,14 @@ __all__ = ['compiled', 'inlined', 'OTHER', 'LETTER', 'NUMBER', 'SPACE', 'CONTINU
            'classify', 'word_end', 'special_arrays', 'find_special', 'hash_word', 'first_slot', 'find_word', 'add_word',
            'count_word', 'count_piece', 'add_words', 'fill_slots', 'WordTable', 'count_words_fast', 'compare_tokens',
            'comes_first', 'sift_up', 'sift_down', 'best_pair', 'find_pair', 'add_pair', 'add_place', 'lay_out',
-           'find_group', 'index_pairs', 'replace_pair', 'add_neighbours', 'learn', 'learn_merges', 'train_bpe_fast',
-           'find_rank', 'merge_word', 'merge_long_word', 'encode_text', 'FastEncoder']
+           'find_group', 'index_pairs', 'Tables', 'index_words', 'replace_pair', 'add_neighbours', 'learn',
+           'learn_merges', 'train_bpe_fast', 'find_rank', 'merge_word', 'merge_long_word', 'encode_text', 'FastEncoder']
 
 # %% ../nbs/00b_fast.ipynb #3b73eac0
 import heapq, os
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Iterable
+from typing import Iterable, NamedTuple
 import numpy as np, regex
 from numba import njit
 from tqdm.auto import tqdm
@@ -346,18 +346,53 @@ def find_group(groups, i):
 def index_pairs(text, vocab, pairs, slots, heap, size, tokens, groups, where):
     "Count the pairs of adjacent bytes and list their places."
     numbers, places, g = np.zeros(1<<16, np.int64), np.zeros(1<<16, np.int64), 0
-    for again in range(2):
-        for i in range(len(tokens)-1):
-            if tokens[i] == NO_TOKEN or tokens[i+1] == NO_TOKEN: continue
-            a, b = np.int64(tokens[i]), np.int64(tokens[i+1])
-            if again: add_place(pairs, slots, where, a << 16 | b, i)
-            else:
-                if i >= groups[g, 0]: g = find_group(groups, i)
-                numbers[a << 8 | b] += groups[g, 1]; places[a << 8 | b] += 1
-        if again: break
-        for k in range(1<<16):
-            if places[k]: add_pair(text, vocab, pairs, slots, heap, size,
-                                   k >> 8 << 16 | k & 0xFF, numbers[k], places[k])
+    for i in range(len(tokens)-1):
+        if tokens[i] == NO_TOKEN or tokens[i+1] == NO_TOKEN: continue
+        if i >= groups[g, 0]: g = find_group(groups, i)
+        key = np.int64(tokens[i]) << 8 | tokens[i+1]
+        numbers[key] += groups[g, 1]; places[key] += 1
+    for key in range(1<<16):
+        if places[key]: add_pair(text, vocab, pairs, slots, heap, size,
+                                 key >> 8 << 16 | key & 0xFF, numbers[key], places[key])
+    for i in range(len(tokens)-1):
+        if tokens[i] != NO_TOKEN and tokens[i+1] != NO_TOKEN:
+            add_place(pairs, slots, where, np.int64(tokens[i]) << 16 | tokens[i+1], i)
+
+# %% ../nbs/00b_fast.ipynb #8aec8bd1
+class Tables(NamedTuple):
+    "What learning merges needs."
+    text:np.ndarray     # bytes: all single ones, then the words; uint8
+    vocab:np.ndarray    # a row for each token, int64
+    pairs:np.ndarray    # a row for each pair, int64
+    slots:np.ndarray    # hash table of the pairs: their rows, or -1; int32
+    heap:np.ndarray     # rows of pairs, the best one first; int32
+    size:np.ndarray     # numbers of pairs, of heap entries and of places, int64
+    tokens:np.ndarray   # ids at the first and last byte of each token; uint16
+    groups:np.ndarray   # end and count of the words of equal count, int64
+    where:np.ndarray    # places of all pairs, int32
+
+    def grow(self):
+        "Double the space for pairs."
+        pairs, heap = (np.concatenate([x, np.empty_like(x)]) for x in (self.pairs, self.heap))
+        slots = np.full(2*len(self.slots), -1, np.int32)
+        fill_slots(slots, pairs, self.size[0])
+        return self._replace(pairs=pairs, heap=heap, slots=slots)
+
+# %% ../nbs/00b_fast.ipynb #af6e317e
+def index_words(words:WordTable, num_merges:int, capacity:int=1<<17)->Tables:
+    "Lay out counted words and index their pairs; `capacity` is a power of two, at least the pairs."
+    _, _, stored, (n, used) = words.arrays
+    order = np.argsort(-words.rows[:, VALUE], kind='stable')
+    tokens = np.full(257 + used + n + 1, NO_TOKEN, np.uint16)
+    text, ends = lay_out(stored, words.rows, order, tokens)
+    counts, vocab = words.rows[order, VALUE], np.ones((256+num_merges, 2), np.int64)
+    last, vocab[:256, AT] = np.flatnonzero(np.diff(counts, append=-1)), np.arange(256)
+    tables = Tables(text, vocab, np.empty((capacity, 5), np.int64),
+                    np.full(2*capacity, -1, np.int32), np.empty(capacity, np.int32),
+                    np.zeros(3, np.int64), tokens, np.stack([ends[last], counts[last]], 1),
+                    np.empty(3*len(tokens), np.int32))      # a merge adds at most two places
+    index_pairs(*tables)
+    return tables
 
 # %% ../nbs/00b_fast.ipynb #51a392da
 @compiled
@@ -385,26 +420,27 @@ def replace_pair(vocab, pairs, slots, tokens, groups, where, p, new):
 def add_neighbours(text, vocab, pairs, slots, heap, size, tokens, where, new, at, counts, right,
                    numbers, places):
     "Add the pairs of `new` with its neighbours on one side; `numbers` and `places` are all 0."
-    found, neighbours = 0, np.empty(len(at), np.int64)
-    for again in range(2):
-        for k in range(len(at)):
-            x = np.int64(tokens[at[k]+vocab[new, LENGTH]] if right else tokens[at[k]-1])
-            if x == NO_TOKEN or not right and x == new: continue    # count the pair new new once
-            if again: add_place(pairs, slots, where, new << 16 | x if right else x << 16 | new,
-                                at[k] if right else at[k]-vocab[x, LENGTH])
-            else:
-                if places[x] == 0: neighbours[found] = x; found += 1
-                numbers[x] += counts[k]; places[x] += 1
-        if again: break
-        for x in neighbours[:found]:
-            add_pair(text, vocab, pairs, slots, heap, size,
-                     new << 16 | x if right else x << 16 | new, numbers[x], places[x])
-            numbers[x] = places[x] = 0
+    found, around, neighbours = 0, np.empty(len(at), np.int64), np.empty(len(at), np.int64)
+    for k in range(len(at)):
+        x = np.int64(tokens[at[k]+vocab[new, LENGTH]] if right else tokens[at[k]-1])
+        around[k] = NO_TOKEN if not right and x == new else x   # count the pair new new once
+        if around[k] == NO_TOKEN: continue
+        if places[x] == 0: neighbours[found] = x; found += 1
+        numbers[x] += counts[k]; places[x] += 1
+    for x in neighbours[:found]:
+        add_pair(text, vocab, pairs, slots, heap, size,
+                 new << 16 | x if right else x << 16 | new, numbers[x], places[x])
+        numbers[x] = places[x] = 0
+    for k in range(len(at)):
+        x = around[k]
+        if x != NO_TOKEN: add_place(pairs, slots, where, new << 16 | x if right else x << 16 | new,
+                                    at[k] if right else at[k]-vocab[x, LENGTH])
 
 # %% ../nbs/00b_fast.ipynb #7bc5a0aa
 @compiled
-def learn(text, vocab, pairs, slots, heap, size, tokens, groups, where, merges, row, stop):
+def learn(tables, merges, row, stop):
     "Learn merges `row` to `stop`-1, fewer if no pair is left or `pairs` is full; return the next."
+    text, vocab, pairs, slots, heap, size, tokens, groups, where = tables
     numbers, places = np.zeros(len(vocab), np.int64), np.zeros(len(vocab), np.int64)
     while row < stop:
         p = best_pair(text, vocab, pairs, heap, size)
@@ -421,35 +457,16 @@ def learn(text, vocab, pairs, slots, heap, size, tokens, groups, where, merges, 
     return row
 
 # %% ../nbs/00b_fast.ipynb #25c79970
-def learn_merges(
-    words:WordTable,        # counted words
-    num_merges:int,         # merges wanted; fewer if no pair is left
-    capacity:int=1<<17      # initial number of pairs: a power of two, enough for all byte pairs
-)->np.ndarray:              # pairs of ids [merges, 2]
-    "Learn merges from counted words."
-    _, _, stored, (n, used) = words.arrays
-    order = np.argsort(-words.rows[:, VALUE], kind='stable')
-    tokens = np.full(used+n+258, NO_TOKEN, np.uint16)
-    text, ends = lay_out(stored, words.rows, order, tokens)
-    counts = words.rows[order, VALUE]
-    last = np.flatnonzero(np.diff(counts, append=-1))
-    groups, where = np.stack([ends[last], counts[last]], 1), np.empty(3*len(tokens), np.int32)
-    del words, stored, order, ends, counts          # free their memory
-    vocab, merges = np.ones((256+num_merges, 2), np.int64), np.zeros((num_merges, 2), np.int64)
-    vocab[:256, AT] = np.arange(256)
-    pairs, heap = np.empty((capacity, 5), np.int64), np.empty(capacity, np.int32)
-    slots, size, row = np.full(2*capacity, -1, np.int32), np.zeros(3, np.int64), 0
-    index_pairs(text, vocab, pairs, slots, heap, size, tokens, groups, where)
+def learn_merges(words:WordTable, num_merges:int, **kwargs)->np.ndarray:    # for index_words
+    "Learn at most `num_merges` merges: pairs of ids, int64 [merges, 2]."
+    tables, merges, row = index_words(words, num_merges, **kwargs), np.zeros((num_merges, 2), int), 0
     with tqdm(total=num_merges, desc='learn merges', leave=False, delay=1) as bar:
         while row < num_merges:
-            stop = learn(text, vocab, pairs, slots, heap, size, tokens, groups, where, merges,
-                         row, min(row+500, num_merges))
-            bar.update(stop-row)
+            stop = learn(tables, merges, row, min(row+500, num_merges))
             if stop == row:
-                if size[1] == 0: break              # no pair is left
-                pairs, heap = (np.concatenate([x, np.empty_like(x)]) for x in (pairs, heap))
-                slots = np.full(2*len(slots), -1, np.int32)
-                fill_slots(slots, pairs, size[0])
+                if tables.size[1] == 0: break           # no pair is left
+                tables = tables.grow()
+            bar.update(stop-row)
             row = stop
     return merges[:row]
 
