@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['CONTENDERS', 'RIVALS', 'LADDER', 'zipf_tokens', 'time_calls', 'peak_memory', 'make_our_step', 'step_loss',
            'make_transformers_step', 'make_contender', 'benchmark', 'speedup', 'benchmark_table', 'loss_curve',
-           'record_agreement', 'nanogpt_batch', 'benchmark_batching', 'profile_step', 'run_benchmark',
-           'parse_benchmark', 'main']
+           'record_agreement', 'profile_step', 'run_benchmark', 'parse_benchmark', 'main']
 
 # %% ../nbs/04f_benchmark.ipynb #2cfe05ff
 import contextlib, multiprocessing, os, signal, statistics, sys, time
@@ -15,7 +14,6 @@ from dataclasses import asdict, replace
 from functools import partial
 from importlib import metadata, util
 from pathlib import Path
-from tempfile import TemporaryDirectory
 import numpy as np, torch
 
 # %% ../nbs/04f_benchmark.ipynb #0681ff88
@@ -207,33 +205,6 @@ def record_agreement(path:Path, cfg:Config, tokens:np.ndarray, text:str, steps:i
                       for n in names}
         dump_json(path, out)
 
-# %% ../nbs/04f_benchmark.ipynb #d4b80c14
-def nanogpt_batch(path:Path, cfg:Config, device:torch.device):
-    "Fetch inputs and targets as nanoGPT does, int64 [B, T]."
-    tokens, T = np.memmap(path, dtype=np.uint16, mode='r'), cfg.context_length
-    starts = torch.randint(len(tokens) - T, (cfg.batch_size,)).tolist()
-    x, y = (torch.stack([torch.from_numpy(tokens[s+k:s+k+T].astype(np.int64)) for s in starts])
-            for k in (0, 1))
-    if device.type != 'cuda': return x, y
-    return [t.pin_memory().to(device, non_blocking=True) for t in (x, y)]
-
-# %% ../nbs/04f_benchmark.ipynb #1479be7e
-def benchmark_batching(cfg:Config, rounds:int=7, batches:int=1024)->dict[str,float]:
-    "Time both ways to fetch a batch; return median microseconds and the median ratio."
-    device, tokens = make_setup(cfg).device, zipf_tokens(cfg, 10_000_000)
-    data = TokenData(tokens, cfg.context_length, device)
-    def from_table():
-        for starts in data.starts(cfg.seed, cfg.batch_size, 0, batches): data.windows(starts)
-    with TemporaryDirectory() as folder:
-        tokens.tofile(path := Path(folder)/'tokens.bin')
-        from_slices = partial(nanogpt_batch, path, cfg, device)
-        times = [(time_calls(from_table, device)/batches, time_calls(from_slices, device, batches))
-                 for _ in range(rounds)]
-    ours, theirs = (1e6*statistics.median(t) for t in zip(*times))
-    ratio = statistics.median(b/a for a, b in times)
-    print(f'a batch: {ours:,.0f} µs, as in nanoGPT {theirs:,.0f} µs ({ratio:.0f} times)')
-    return dict(ours=ours, slices=theirs, ratio=ratio)
-
 # %% ../nbs/04f_benchmark.ipynb #6ccbc86d
 def profile_step(cfg:Config, folder:Path, steps:int=3)->list[tuple[str,float,float]]:
     "List name, milliseconds and calls per step of each kernel (on a CPU: each operation)."
@@ -272,7 +243,6 @@ def run_benchmark(cfg:Config, folder:Path, compare:bool=False, profile:bool=Fals
     for part, names in parts.items():
         result = benchmark(cfg, names, **kwargs)
         print(f'\n{benchmark_table(result)}\n')
-        if part == 'benchmark': result['fetch'] = benchmark_batching(cfg)
         dump_json(folder/f'{part}.json', result)
     if profile:
         print('milliseconds per step, calls, kernel')

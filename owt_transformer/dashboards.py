@@ -201,8 +201,8 @@ def continue_prompt(
 )->list[dict]:                      # each token: bytes, probability, nats, five likeliest others
     "Continue a prompt, and record the probability of each new token."
     ids, logps, vocab = tokenizer.encode(END_OF_TEXT + prompt), [], tokenizer.vocab
-    hook = model.register_forward_hook(
-        lambda model, inputs, logits: logps.append(logits[0,-1].float().log_softmax(-1).cpu()))
+    hook = model.head.register_forward_hook(
+        lambda head, inputs, logits: logps.append(logits[0].float().log_softmax(-1).cpu()))
     try: new = generate(model, ids, length, top_k=top_k or None, stop_id=ids[0], **sampling)
     finally: hook.remove()
     def describe(i, logp):

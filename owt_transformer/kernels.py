@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['cross_entropy_with_grad', 'cross_entropy_with_grad_triton', 'onednn_matmul', 'onednn_weight_grad',
-           'store_column_major', 'fused_linear_cross_entropy', 'chunked_logits', 'token_cross_entropy', 'fused_adamw',
-           'tune_malloc']
+           'store_column_major', 'PackedLinear', 'pack_linears', 'fused_linear_cross_entropy', 'chunked_logits',
+           'token_cross_entropy', 'fused_adamw', 'tune_malloc']
 
 # %% ../nbs/03a_kernels.ipynb #d050fd07
 import ctypes, os
+from copy import deepcopy
 from typing import Callable, Iterator
 import torch
 from torch import nn, Tensor
@@ -91,6 +92,20 @@ def store_column_major(weight:nn.Parameter):    # of a linear layer [out, in]
     "Store a weight matrix in the memory layout that `onednn_weight_grad` gives its gradient."
     if _use_onednn(weight, weight.numel()) and len(weight) > weight.shape[1]:
         weight.data = weight.data.T.contiguous().T
+
+# %% ../nbs/03a_kernels.ipynb #b911186c
+class PackedLinear(nn.Module):
+    "A linear layer for inference, with its weight in oneDNN's order for `rows` rows."
+    def __init__(self, layer:nn.Linear, rows:int):
+        super().__init__()
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), rows)
+    def forward(self, x): return _onednn(x, self.weight)
+
+def pack_linears(model:nn.Module, rows:int)->nn.Module:
+    "Copy a model for inference on `rows` rows, with packed weights where that is faster."
+    packed = {id(l): PackedLinear(l, rows) for l in model.modules()
+              if rows > 1 and type(l) is nn.Linear and _use_onednn(l.weight, l.weight.numel())}
+    return deepcopy(model, packed | {id(p): p for p in model.parameters()}) if packed else model
 
 # %% ../nbs/03a_kernels.ipynb #94ab473b
 class _HeadLoss(torch.autograd.Function):

@@ -7,10 +7,12 @@ __all__ = ['NORMS', 'POSITIONS', 'FEED_FORWARD', 'CHOICES', 'ModelConfig', 'rms_
            'causal_mask', 'fused_attention', 'rope_table', 'rope', 'rope_complex', 'Rotary', 'NoPosition',
            'init_normal', 'stacked_linear', 'Attention', 'silu', 'swiglu', 'SwiGLU', 'MLP', 'make_norm', 'Block',
            'Transformer', 'parameters_by_part', 'flops_per_token_by_part', 'next_token_probs', 'LayerCache', 'KVCache',
-           'generate', 'upgrade_fields']
+           'draw_tokens', 'stream', 'generate', 'upgrade_fields']
 
 # %% ../nbs/02_model.ipynb #abbee4e1
 from dataclasses import dataclass, fields
+from random import Random
+from typing import Iterator
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
@@ -97,7 +99,8 @@ def fused_attention(q, k, v):
     "Compute causal attention of [B, H, T, D] with torch's fused kernel."
     T, S = q.shape[-2], k.shape[-2]
     if T == S: return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=causal_mask(T, S, q.device))
+    mask = causal_mask(T, S, q.device) if T > 1 else None       # the last query sees all keys
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 # %% ../nbs/02_model.ipynb #68c84e8d
 def rope_table(
@@ -285,67 +288,89 @@ def flops_per_token_by_part(
 
 # %% ../nbs/02_model.ipynb #61914b9f
 def next_token_probs(
-    logits:Tensor,              # [V], of the last position
+    logits:Tensor,              # [..., V], of the last position
     temperature:float=1.,       # 0: always the most likely token
     top_k:int|None=None,        # keep this many tokens
     top_p:float|None=None       # keep the most likely tokens up to this total probability
-)->Tensor:                      # probabilities [V]
+)->Tensor:                      # probabilities [..., V]
     "Compute the probabilities of the next token."
     for value, valid, rule in ((f'temperature={temperature}', temperature >= 0, 'of at least 0'),
             (f'top_k={top_k}', top_k is None or top_k >= 1, 'of at least 1, or None for all'),
             (f'top_p={top_p}', top_p is None or 0 < top_p <= 1, 'in (0, 1], or None for all')):
         if not valid: raise InputError(f'{value} is out of range: choose a number {rule}')
-    if temperature == 0: return F.one_hot(logits.argmax(), len(logits)).float()
-    probs = ((logits.float() - logits.max())/temperature).softmax(-1)
+    if temperature == 0: return F.one_hot(logits.argmax(-1), logits.shape[-1]).float()
+    probs = ((logits.float() - logits.amax(-1, keepdim=True))/temperature).softmax(-1)
+    if not top_k and top_p in (None, 1): return probs               # sorting is slow
     probs, order = probs.sort(descending=True, stable=True)
-    if top_k: probs[top_k:] = 0
-    probs = probs/probs.sum()
-    if top_p: probs[1:][probs.cumsum(-1)[:-1] >= top_p] = 0         # earlier tokens suffice
-    return torch.zeros_like(probs).scatter(0, order, probs/probs.sum())
+    if top_k: probs[...,top_k:] = 0
+    probs = probs/probs.sum(-1, keepdim=True)
+    if top_p: probs[...,1:][probs.cumsum(-1)[...,:-1] >= top_p] = 0     # earlier tokens suffice
+    return torch.zeros_like(probs).scatter(-1, order, probs/probs.sum(-1, keepdim=True))
 
 # %% ../nbs/02_model.ipynb #31473128
 class LayerCache:
-    "Causal attention that stores the keys and values [B, H, S, D] of a layer."
-    def __init__(self): self.k = self.v = None
-    def __call__(self, q, k, v):
-        if self.k is not None: k, v = torch.cat([self.k, k], 2), torch.cat([self.v, v], 2)
-        self.k, self.v = k, v                                   # [B, H, S, D]
-        return fused_attention(q, k, v)
+    "Causal attention that stores the keys and values of a layer, in memory for `size` positions."
+    def __init__(self, size:int): self.size, self.length, self.kv = size, 0, None
+    def __call__(self, q, k, v):                                # each [B, H, T, D]
+        if self.kv is None:
+            self.kv = [t.new_empty(*t.shape[:2], self.size, t.shape[3]) for t in (k, v)]
+        start, self.length = self.length, self.length + k.shape[2]
+        for held, t in zip(self.kv, (k, v)): held[:,:,start:self.length] = t
+        return fused_attention(q, *(held[:,:,:self.length] for held in self.kv))
 
 # %% ../nbs/02_model.ipynb #c2ac0a7c
 class KVCache:
     "The keys and values of all layers; its length is the number of tokens read."
-    def __init__(self, model:Transformer): self.layers = [LayerCache() for _ in model.blocks]
-    def __len__(self): return 0 if (k := self.layers[0].k) is None else k.shape[-2]
+    def __init__(self, model:Transformer):
+        self.layers = [LayerCache(model.cfg.context_length) for _ in model.blocks]
+    def __len__(self): return self.layers[0].length
 
-# %% ../nbs/02_model.ipynb #15a926f5
-@torch.no_grad()
-def generate(
-    model:Transformer,              # the model
-    ids:list[int],                  # the prompt, at least one token
-    max_new_tokens:int=128,         # stop after this many tokens
-    temperature:float=1., top_k:int|None=None, top_p:float|None=None,   # see next_token_probs
-    stop_id:int|None=None,          # stop at this token, which is not returned
-    seed:int=0,                     # the same seed gives the same tokens on one device
-    use_cache:bool=True             # False: rerun the whole context for each token
-)->list[int]:                       # the new tokens
-    "Continue a prompt."
-    V, context, device = model.cfg.vocab_size, model.cfg.context_length, model.head.weight.device
+# %% ../nbs/02_model.ipynb #2b3e3770
+def draw_tokens(probs:Tensor, u:Tensor)->Tensor:    # [B, V]; float64 [B], each in [0, 1) -> [B]
+    "Draw a token from each row of probabilities, given a uniform number for each."
+    sums = probs.double().cumsum(-1)
+    return torch.searchsorted(sums, u.double()[:,None]*sums[:,-1:], right=True)[:,0]
+
+# %% ../nbs/02_model.ipynb #9d0a96b6
+def _check_prompt(ids, V):
     if not ids or not all(isinstance(i, int) and 0 <= i < V for i in ids):
         raise InputError(f'the prompt {ids!r:.40} is not a list of token ids from 0 to {V-1}: '
                          "encode a text with this model's tokenizer, or start from <|endoftext|>")
-    window, new, cache = list(ids)[-context:], [], KVCache(model)
-    draw = torch.Generator().manual_seed(seed)
-    while len(new) < max_new_tokens:
-        if len(window) > context:               # full: drop the older half and read the rest again
-            window, cache = window[-(context//2 or 1):], KVCache(model)
-        unread = torch.tensor([window[len(cache):]], device=device)             # [1, T]
-        logits = model(unread, cache if use_cache else None)[0,-1]              # [V]
-        probs = next_token_probs(logits.cpu(), temperature, top_k, top_p)
-        token = torch.multinomial(probs, 1, generator=draw).item()
-        if token == stop_id: break
-        new.append(token); window.append(token)
-    return new
+
+@torch.no_grad()
+def stream(
+    model:Transformer,              # the model
+    prompts:list[list[int]],        # token ids, at least one in each prompt
+    max_new_tokens:int=128,         # stop a text after this many tokens
+    temperature:float=1., top_k:int|None=None, top_p:float|None=None,   # see next_token_probs
+    stop_id:int|None=None,          # stop a text at this token, which is not returned
+    seed:int=0,                     # of the first text; each further text adds 1
+    use_cache:bool=True             # False: rerun the whole context for each token
+)->Iterator[tuple[int,int]]:        # number of a prompt, its next token
+    "Continue prompts together; yield each token as soon as it is drawn."
+    for ids in prompts: _check_prompt(ids, model.cfg.vocab_size)
+    context, device = model.cfg.context_length, model.head.weight.device
+    texts, cache = [list(ids)[-context:] for ids in prompts], KVCache(model)
+    left, rngs = [max_new_tokens]*len(texts), [Random(seed+i) for i in range(len(texts))]
+    start, end = 0, min(map(len, texts), default=0)
+    while max(left, default=0) > 0:
+        if end-start > context:             # full: drop the older half and read the rest again
+            start, cache = end - (context//2 or 1), KVCache(model)
+        unread = torch.tensor([t[start+len(cache):end] for t in texts], device=device)  # [B, T]
+        hidden = model.hidden(unread, cache if use_cache else None)[:,-1]               # [B, C]
+        probs = next_token_probs(model.head(hidden).cpu(), temperature, top_k, top_p)   # [B, V]
+        u = [rng.random() if len(t) == end else 0. for rng, t in zip(rngs, texts)]
+        for i, token in enumerate(draw_tokens(probs, torch.tensor(u, dtype=torch.float64)).tolist()):
+            if len(texts[i]) > end: continue                    # its prompt goes on
+            texts[i].append(token)
+            left[i] = 0 if token == stop_id else left[i]-1
+            if left[i] >= 0 and token != stop_id: yield i, token
+        end += 1
+
+# %% ../nbs/02_model.ipynb #1422ae2e
+def generate(model:Transformer, ids:list[int], max_new_tokens:int=128, **sampling)->list[int]:
+    "Continue one prompt; `sampling` are the other arguments of `stream`."
+    return [token for _, token in stream(model, [ids], max_new_tokens, **sampling)]
 
 # %% ../nbs/02_model.ipynb #c1c2e7e7
 def upgrade_fields(recorded:dict)->dict:

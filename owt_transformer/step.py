@@ -9,7 +9,7 @@ __all__ = ['Loss', 'build_loss', 'bfloat16_copy', 'micro_batch_size', 'schedule_
 # %% ../nbs/04c_step.ipynb #5711f7ec
 import contextlib, gc, itertools, warnings
 from copy import deepcopy
-import torch
+import numpy as np, torch
 from torch import nn, Tensor
 from torch.nn.parallel import DistributedDataParallel
 from fastcore.basics import patch
@@ -30,14 +30,20 @@ class Loss(nn.Module):
     def __init__(self, model:Transformer, compile:bool=False):
         super().__init__()
         self.model, self.body = model, torch.compile(model.body) if compile else model.body
+        self.head = model.head
         self.chunk = 1<<20 if model.head.weight.is_cuda else 1024       # tokens at a time
+
+    def hidden(self, x):        # int64 [B, T] -> [B, T, C]
+        "Compute the input of the head; only batches of the shape of a step's are compiled."
+        if x.shape != self.shape: return self.model.hidden(x)
+        # for the gradient a GPU sorts the tokens; int32 takes half as many passes as int64
+        with torch.enable_grad(): return self.body(self.model.embedding(x.int()))
 
     def forward(self, x, y, share=1.):      # tokens and targets, int64 [B, T]
         "Return `share` times the mean loss; call `backward` on the result itself."
-        # for the gradient a GPU sorts the tokens; int32 takes half as many passes as int64
-        hidden = self.body(self.model.embedding(x.int()))
-        return fused_linear_cross_entropy(hidden, self.model.head.weight, y, self.chunk, share,
-                                          last=True)
+        self.shape = x.shape
+        return fused_linear_cross_entropy(self.hidden(x), self.model.head.weight, y, self.chunk,
+                                          share, last=True)
 
 # %% ../nbs/04c_step.ipynb #8da740d6
 def build_loss(model:Transformer, setup:Setup)->nn.Module:
@@ -74,8 +80,8 @@ def micro_batch_size(
 # %% ../nbs/04c_step.ipynb #349c508b
 def schedule_table(cfg:Config, device='cpu')->Tensor:   # float32 [max_iters, 3]
     "Compute the learning rate, `1 - beta1**t` and `1 - beta2**t` of each step."
-    return torch.tensor([(cfg.lr(t-1), 1 - cfg.beta1**t, 1 - cfg.beta2**t)
-                         for t in range(1, cfg.max_iters+1)], device=device)
+    rows = ((cfg.lr(t-1), 1 - cfg.beta1**t, 1 - cfg.beta2**t) for t in range(1, cfg.max_iters+1))
+    return torch.from_numpy(np.fromiter(rows, (np.float32, 3), cfg.max_iters)).to(device)
 
 # %% ../nbs/04c_step.ipynb #aa6b465e
 def table_row(table:Tensor, step:Tensor)->Tensor:   # [N, ...], int64 [1] on its device -> [...]
@@ -144,6 +150,7 @@ class FastStep(PlainStep):
         working = bfloat16_copy(model) if setup.bf16 else model
         self.pairs = list(zip(model.parameters(), working.parameters()))    # master, working
         self.loss = build_loss(working, setup)
+        self.model = getattr(self.loss, 'module', self.loss)    # without DistributedDataParallel
         if one_pass:
             self.schedule = schedule_table(cfg, device)
             init_adamw_state(state.update.optimizers[0])

@@ -145,6 +145,7 @@ class PlainStep:
     "Call `train_step` on the batch of `state.step`; the loop counts the steps."
     def __init__(self, state:State, data:TokenData, cfg:Config, precision=contextlib.nullcontext):
         self.state, self.data, self.cfg, self.precision = state, data, cfg, precision
+        self.model = state.model            # for evaluation
 
     def __call__(self):
         state, c = self.state, self.cfg
@@ -189,11 +190,13 @@ def call_hooks(hooks:list, event:str, *args):
 # %% ../nbs/04_train.ipynb #73d252a8
 class ValidationHook:
     "A hook that adds the validation loss to the row."
-    def __init__(self, valid:TokenData, sizes:Tensor, cfg:Config, precision=contextlib.nullcontext):
+    def __init__(self, valid:TokenData, sizes:Tensor, cfg:Config, precision=contextlib.nullcontext,
+                 model=None):       # such as that of a FastStep; default: the model of the state
         self.valid, self.sizes, self.cfg, self.precision = valid, sizes, cfg, precision
+        self.model = model
 
     def on_evaluate(self, state, row):
-        e = evaluate(state.model, self.valid, self.sizes, self.cfg.batch_size,
+        e = evaluate(self.model or state.model, self.valid, self.sizes, self.cfg.batch_size,
                      self.cfg.eval_tokens or None, self.precision)
         check_finite(state.step, self.cfg, validation_loss=e.loss)
         row |= dict(valid_loss=e.loss, valid_bits_per_byte=e.bits_per_byte)
