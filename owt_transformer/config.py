@@ -28,6 +28,7 @@ class Config(ModelConfig):
     train_text:str=''               # your own text instead of a corpus: a file or a folder of files
     valid_text:str=''               # its validation text; if none, a tenth of train_text is used
     tokenizer:str=''                # folder of a trained tokenizer; vocab_size must match
+    init_from:str=''                # run or model to start from, with its shape and tokenizer
     synthetic_bytes:int=4_000_000   # size of the training text of a synthetic corpus (bytes)
     data_dir:str='data'             # cache for converted texts, tokenizers and tokens
     workers:int=0                   # processes that prepare the data; 0: one per core
@@ -190,7 +191,7 @@ def config_from_dict(
 )->Config:
     "Make a configuration; an unknown key or a wrong type raises `InputError`."
     types = {f.name: f.type for f in fields(Config)}
-    values = upgrade_fields({k: v for k,v in values.items() if k not in ('environment', 'data')})
+    values = upgrade_fields({k: v for k,v in values.items() if k not in ('environment', 'data', 'ancestry')})
     for k in values:
         if k not in types:
             raise InputError(f'{k!r} is not a field of the configuration: {did_you_mean(k, types)}')

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'COLORS', 'write_metrics', 'append_metrics', 'read_metrics', 'content_sha256', 'finish_writing',
-           'save_checkpoint', 'load_checkpoint', 'save_model', 'load_model', 'RunFolder', 'check_run_folder',
-           'find_checkpoint', 'open_run_folder', 'best_recorded_loss', 'SaveBestModel', 'RunRecorder', 'Run',
-           'load_run', 'load_runs', 'corpus_color', 'style_axes', 'validation_curve', 'plot_run', 'label_curves',
-           'plot_comparison', 'comparison_table']
+           'save_checkpoint', 'load_checkpoint', 'save_model', 'load_model', 'ancestry', 'RunFolder',
+           'check_run_folder', 'find_checkpoint', 'open_run_folder', 'best_recorded_loss', 'SaveBestModel',
+           'RunRecorder', 'Run', 'load_run', 'load_runs', 'corpus_color', 'style_axes', 'validation_curve', 'plot_run',
+           'label_curves', 'plot_comparison', 'comparison_table']
 
 # %% ../nbs/04b_run.ipynb #80662ab4
 import csv, errno, hashlib, json, math, shutil
@@ -185,6 +185,16 @@ def _load_best(path):
     model.load_state_dict(content['model'])
     return model, Tokenizer.from_dict(content['tokenizer'])
 
+# %% ../nbs/04b_run.ipynb #0bdb2652
+def ancestry(source:str)->list[dict]:       # of a model that `load_model` reads; '': random weights
+    "List the models that the weights of a run come from, oldest first."
+    if not source: return []
+    config = Path(source)/'config.json'
+    old = json.loads(config.read_bytes()) if config.is_file() else {}
+    return old.get('ancestry', []) + [dict(
+        model=source, corpus=old.get('corpus', 'unknown'), steps=old.get('max_iters'),
+        weights_sha256=content_sha256(load_model(source)[0].state_dict()))]
+
 # %% ../nbs/04b_run.ipynb #d0a0689a
 def _check_same(where, old, cfg, remedy):
     "Raise `InputError` if the recorded fields `old` describe a different run."
@@ -222,7 +232,8 @@ def check_run_folder(folder:RunFolder, cfg:Config, resume:bool):
         raise InputError(f'{folder.config} is missing or damaged: ' + (
             'delete it, and --resume writes it again' if folder.checkpoint.exists()
             else f'delete the folder {folder} and start again'))
-    _check_same(folder, old, cfg, 'give the same values, or choose another --name')
+    _check_same(folder, old, cfg, 'give the same values, or choose another --name; --init-from '
+                f'{folder} starts from its model')
 
 # %% ../nbs/04b_run.ipynb #54faec22
 def find_checkpoint(folder:RunFolder, cfg:Config)->dict|None:   # its content, if there is one
@@ -242,7 +253,8 @@ def open_run_folder(folder:RunFolder, cfg:Config, resume:bool, environment:dict,
     for part in folder.path.rglob('.*.part'): part.unlink()     # of a process that was killed
     if not folder.config.exists():
         find_checkpoint(folder, cfg)                            # it may belong to another run
-        dump_json(folder.config, asdict(cfg) | dict(environment=environment, data=data))
+        parents = dict(ancestry=ancestry(cfg.init_from)) if cfg.init_from else {}
+        dump_json(folder.config, asdict(cfg) | dict(environment=environment, data=data) | parents)
     elif json.loads(folder.config.read_text(encoding='utf-8')).get('data') != data:
         raise InputError(f'{folder} was trained on other data: give its data, or another --name')
 
