@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['RunContext', 'prepare_training', 'StopFlag', 'progress_fields', 'Progress', 'write_samples', 'summarize_run',
-           'start_or_resume', 'write_results', 'write_missing_results', 'train', 'make_plan', 'available_memory',
-           'measure_flops', 'describe_plan', 'compare_with_record', 'start_from', 'run_experiment', 'error_message',
-           'protect_streams', 'run_with_exit_code', 'main']
+           'start_or_resume', 'write_results', 'write_missing_results', 'TensorBoard', 'train', 'make_plan',
+           'available_memory', 'measure_flops', 'describe_plan', 'compare_with_record', 'start_from', 'run_experiment',
+           'error_message', 'protect_streams', 'run_with_exit_code', 'main']
 
 # %% ../nbs/04e_command.ipynb #336574f7
 import contextlib, errno, gc, json, math, os, re, shutil, signal, sys, tempfile, time
@@ -224,6 +224,17 @@ class _LastEvaluation:
             row |= dict(valid_loss=e.loss, valid_bits_per_byte=e.bits_per_byte)
         if job.cfg.patience: row['valid_loss'] = job.setup.broadcast(row.get('valid_loss', 0.))
 
+# %% ../nbs/04e_command.ipynb #4b5afec1
+class TensorBoard:
+    "A hook that writes TensorBoard event files; it comes after hooks that add keys."
+    def __init__(self, folder:Path, step:int=0):
+        from torch.utils.tensorboard import SummaryWriter       # optional, and slow to import
+        self.writer = SummaryWriter(folder, purge_step=step)
+
+    def on_log(self, state, row):
+        for name, value in row.items(): self.writer.add_scalar(name, value, state.step)
+        self.writer.flush()
+
 # %% ../nbs/04e_command.ipynb #adaba016
 def _train_loop(job, state, hooks, stop):
     "Train with all hooks, save the state if stopped, and return the last evaluation."
@@ -235,6 +246,7 @@ def _train_loop(job, state, hooks, stop):
             hooks = [bars.enter_context(h(cfg, state)) if isinstance(h, type) else h for h in hooks]
             hooks = [ValidationHook(job.valid, job.sizes, cfg, setup.precision),
                      SaveBestModel(folder, job.tokenizer), last, *hooks, RunRecorder(folder, cfg)]
+            if cfg.log == 'tensorboard': hooks.append(TensorBoard(folder.path/'log', state.step))
         fit(state, job.train, cfg, hooks if setup.is_main else [last], run_step, stop)
     with main_process_first(setup):     # no process exits while another is still working
         if setup.is_main and state.step < cfg.max_iters:        # the last step saves anyway
