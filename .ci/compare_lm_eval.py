@@ -44,7 +44,8 @@ metric_list:
     result = lm_eval.simple_evaluate(model='hf', model_args=f'pretrained={tmp}/model,dtype=float32,add_bos_token=False', tasks=['ours'],
         device='cpu', batch_size=16, task_manager=TaskManager(include_path=str(tmp)), bootstrap_iters=0)
 theirs = result['results']['ours']['bits_per_byte,none']
-record = dict(run=run.name, documents=len(documents), bytes=n_bytes, tokens=sum(len(tokenizer.encode(d)) for d in documents),
+record = dict(run=run.name, steps=json.loads((run/'config.json').read_text())['max_iters'],
+              documents=len(documents), bytes=n_bytes, tokens=sum(len(tokenizer.encode(d)) for d in documents),
               ours=ours/n_bytes, lm_eval=theirs, difference=abs(ours/n_bytes - theirs),
               versions={name: version(name) for name in ('lm_eval', 'transformers', 'torch')})
 old = json.loads(out.read_text()) if out.exists() else {}
