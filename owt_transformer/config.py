@@ -10,6 +10,7 @@ __all__ = ['CHANGEABLE_ON_RESUME', 'PRESETS', 'Config', 'field_choices', 'check_
 # %% ../nbs/04a_config.ipynb #30e52f5d
 import argparse, difflib, json, math, re, sys
 from dataclasses import dataclass, field, fields, replace
+from importlib import util
 from pathlib import Path
 from fastcore.docments import docments
 
@@ -28,6 +29,7 @@ class Config(ModelConfig):
     train_text:str=''               # your own text instead of a corpus: a file or a folder of files
     valid_text:str=''               # its validation text; if none, a tenth of train_text is used
     tokenizer:str=''                # folder of a trained tokenizer; vocab_size must match
+    init_from:str=''                # run or model to start from, with its shape and tokenizer
     synthetic_bytes:int=4_000_000   # size of the training text of a synthetic corpus (bytes)
     data_dir:str='data'             # cache for converted texts, tokenizers and tokens
     workers:int=0                   # processes that prepare the data; 0: one per core
@@ -53,6 +55,7 @@ class Config(ModelConfig):
     checkpoint_interval:int=10_000  # steps between checkpoints
     sample_tokens:int=100           # length of the samples written at the end (tokens); 0: none
 
+    log:str='none'                  # tensorboard: event files in the folder of the run, too
     device:str='auto'               # auto, cpu, cuda, cuda:1 or mps
     dtype:str='auto'                # for matrix products; auto: bfloat16 if the GPU supports it
     compile:str='auto'              # torch.compile; auto: on CUDA GPUs, and on a CPU for long runs
@@ -84,13 +87,14 @@ class Config(ModelConfig):
 def field_choices()->dict[str,tuple]:
     "List the allowed values of each field that has a fixed set of choices."
     return dict(optimizer=tuple(OPTIMIZERS), dtype=('auto', 'float32', 'bfloat16'),
-                compile=('auto', 'yes', 'no'), step=('fast', 'plain'))
+                compile=('auto', 'yes', 'no'), step=('fast', 'plain'),
+                log=('none', 'tensorboard'))
 
 # %% ../nbs/04a_config.ipynb #2e51f2db
 CHANGEABLE_ON_RESUME = {
     'device', 'compile', 'step', 'accumulate', 'deterministic',             # rounding at most
     'data_dir', 'train_text', 'valid_text', 'tokenizer',                    # SHA-256 is compared
-    'workers', 'name', 'sample_tokens', 'eval_interval', 'log_interval', 'checkpoint_interval'}
+    'workers', 'name', 'log', 'sample_tokens', 'eval_interval', 'log_interval', 'checkpoint_interval'}
 
 # %% ../nbs/04a_config.ipynb #ef0663d1
 def _check_type(name, value, typ):
@@ -138,6 +142,8 @@ def _check_together(c):
                          f'learning_rate={c.learning_rate}: choose a smaller minimum')
     if parts and batch % parts:
         raise InputError(f'accumulate={parts} does not divide batch_size={batch}: choose a divisor')
+    if c.log == 'tensorboard' and not util.find_spec('tensorboard'):
+        raise InputError('log=tensorboard needs the package tensorboard: pip install tensorboard')
     if batch*c.context_length > 1<<31:
         raise InputError(f'batch_size={batch} times context_length={c.context_length} exceeds '
                          '2**31 tokens: choose a smaller batch')
@@ -190,7 +196,7 @@ def config_from_dict(
 )->Config:
     "Make a configuration; an unknown key or a wrong type raises `InputError`."
     types = {f.name: f.type for f in fields(Config)}
-    values = upgrade_fields({k: v for k,v in values.items() if k not in ('environment', 'data')})
+    values = upgrade_fields({k: v for k,v in values.items() if k not in ('environment', 'data', 'ancestry')})
     for k in values:
         if k not in types:
             raise InputError(f'{k!r} is not a field of the configuration: {did_you_mean(k, types)}')
