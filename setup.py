@@ -21,7 +21,7 @@ setup(
     packages=find_packages(include=[cfg['lib_name'], cfg['lib_name']+'.*']),
     python_requires='>='+cfg['min_python'],
     install_requires=cfg['requirements'].split(),
-    extras_require={name: cfg[name+'_requirements'].split() for name in ('dev', 'compression')},
+    extras_require={k.removesuffix('_requirements'): v.split() for k, v in cfg.items() if k.endswith('_requirements')},
     entry_points={'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]},
     zip_safe=False,
 )

@@ -25,7 +25,7 @@ from .files import (InputError, atomic_write, check_sha256, folder_lock, iter_te
     parallel_map, read_json, sha256, text_kind, write_json)
 from .synthetic import GRAMMARS, sample_documents
 from .tokenizer import (
-    END_OF_TEXT, Tokenizer, find_chunks, read_chunk, to_bytes, train_bpe)
+    END_OF_TEXT, Tokenizer, find_chunks, from_bytes, to_bytes, train_bpe)
 
 # %% ../nbs/01a_corpora.ipynb #42ee5049
 def split_documents(text:str)->list[str]:       # empty ones are skipped
@@ -44,19 +44,21 @@ def write_documents(path:str|Path, docs:Iterable[str]):
                 raise InputError(f'a document contains the separator {END_OF_TEXT}: remove it')
             f.write(to_bytes(doc) + f'\n{END_OF_TEXT}\n'.encode())
 
-# %% ../nbs/01a_corpora.ipynb #479a63cd
+# %% ../nbs/01a_corpora.ipynb #7d786e84
 _SEPARATOR = END_OF_TEXT.encode()
 
-def _fragments(path, bounds)->list[tuple[str,bool,bool]]:   # text, begins here, ends here
+def _fragments(path, bounds)->list[tuple[bytes,bool,bool]]:     # text, begins here, ends here
     "Split a chunk into documents or parts of them."
     start, end = bounds
-    before, last = max(0, start-len(_SEPARATOR)), end == os.path.getsize(path)
-    begins = not start or read_chunk(path, before, start) == END_OF_TEXT
-    parts, found = read_chunk(path, start, end).split(END_OF_TEXT), []
-    for i, text in enumerate(parts):
+    first = max(0, start-len(_SEPARATOR))
+    with open(path, 'rb') as f:
+        f.seek(first)
+        before, data = f.read(start-first), f.read(end-start)
+    begins, last, found = not start or before == _SEPARATOR, end == os.path.getsize(path), []
+    for i, text in enumerate(parts := data.split(_SEPARATOR)):
         begins, ends = begins or i > 0, last or i+1 < len(parts)
-        if begins: text = text.removeprefix('\r').removeprefix('\n')
-        text = text.removesuffix('\n').removesuffix('\r')
+        if begins: text = text.removeprefix(b'\r').removeprefix(b'\n')
+        text = text.removesuffix(b'\n').removesuffix(b'\r')
         if text or not begins: found.append((text, begins, ends))
     return found
 
@@ -70,7 +72,7 @@ def iter_documents(path:str|Path, chunk_bytes:int=16<<20)->Iterator[str]:
     begun = []
     for text, _, ends in _iter_fragments(path, chunk_bytes):
         begun.append(text)
-        if ends: yield ''.join(begun); begun = []
+        if ends: yield from_bytes(b''.join(begun)); begun = []
 
 # %% ../nbs/01a_corpora.ipynb #a9f88ded
 def split_train_valid(path:str|Path, train:str|Path, valid:str|Path, share:float=.1):
@@ -85,7 +87,7 @@ def split_train_valid(path:str|Path, train:str|Path, valid:str|Path, share:float
         i = 0
         with atomic_write(out) as f:
             for text, _, ends in _iter_fragments(path):
-                if i in wanted: f.write(to_bytes(text) + f'\n{END_OF_TEXT}\n'.encode()*ends)
+                if i in wanted: f.write(text + f'\n{END_OF_TEXT}\n'.encode()*ends)
                 i += ends
 
 # %% ../nbs/01a_corpora.ipynb #26fe7108
@@ -149,7 +151,7 @@ def write_synthetic(name:str, folder:str|Path, size:int)->CorpusFiles:
         return dict(source=source, valid=_write_sample(name, valid, size//10, seed=2))
     return CorpusFiles(*_make_once(Path(folder), dict(name=name, size=size, source=source), make))
 
-# %% ../nbs/01a_corpora.ipynb #8e8ea44d
+# %% ../nbs/01a_corpora.ipynb #b8cc8c1b
 def _json_documents(path, kind):
     "Yield the field `text` of each line."
     for n, line in enumerate(iter_text(path, kind, lines=True), 1):
@@ -169,7 +171,7 @@ def _write_plain(kinds, one_each, out):
             else: pieces = chain(iter_text(path, kind), [end])
             for piece in pieces: f.write(to_bytes(piece))
 
-# %% ../nbs/01a_corpora.ipynb #699b1e4b
+# %% ../nbs/01a_corpora.ipynb #3550265a
 def _watch(paths):
     "Return a function that deletes a folder and raises `InputError` if a file has changed."
     stats = lambda: {p: (s.st_size, s.st_mtime_ns) for p in paths for s in [os.stat(p)]}
@@ -181,7 +183,7 @@ def _watch(paths):
                          'start again once it is complete')
     return check
 
-# %% ../nbs/01a_corpora.ipynb #532e835f
+# %% ../nbs/01a_corpora.ipynb #1d73a6ef
 def plain_text(path:str|Path, folder:str|Path)->Path:   # folder: where a converted copy is kept
     "Return `path` if it is a plain text file, else a converted copy."
     path = Path(path)
@@ -217,7 +219,7 @@ def cached_sha256(path:str|Path, cache:str|Path)->str:    # cache: a JSON file o
         with contextlib.suppress(OSError): write_json(cache, known)     # a read-only folder
     return known[key]
 
-# %% ../nbs/01a_corpora.ipynb #1795f19b
+# %% ../nbs/01a_corpora.ipynb #83701b68
 def download(source:str, hashes:str|Path, **options)->Path:    # hashes: see cached_sha256
     "Download owner/name/file from the Hugging Face Hub unless it is cached; check its SHA-256."
     from huggingface_hub import hf_hub_download         # imported late: most runs need no download
@@ -234,7 +236,7 @@ def download(source:str, hashes:str|Path, **options)->Path:    # hashes: see cac
     raise InputError(f'{source} could not be downloaded ({why}): try again later to resume, '
                      'or give text files of your own with --train-text and --valid-text')
 
-# %% ../nbs/01a_corpora.ipynb #32ae8383
+# %% ../nbs/01a_corpora.ipynb #2ad586a5
 def _find(corpus, split, folder, hashes):
     "Find a text that you have put into `folder`, then a local one, then download it."
     source, (size, _) = getattr(corpus, split), corpus.known.get(split, (None, None))
@@ -276,18 +278,19 @@ def use_compiled(path:str|Path)->bool:
 @lru_cache(maxsize=1)
 def _load_encoder(folder, file_hash, compiled):             # once in each process
     tok = Tokenizer.load(folder)
-    if not compiled: return tok.encode
+    if not compiled: return lambda text: tok.encode(from_bytes(text))
     from owt_transformer.fast import FastEncoder
-    return FastEncoder(tok).encode
+    encoder = FastEncoder(tok)
+    return lambda text: encoder.encode(np.frombuffer(text, np.uint8))
 
 def _encode_chunk(path, tokenizer_folder, tokenizer_hash, compiled, bounds):
     "Encode one chunk; return the tokens as bytes and the numbers of documents and bytes."
     encode, parts = _load_encoder(tokenizer_folder, tokenizer_hash, compiled), _fragments(path, bounds)
-    ids = encode(''.join(text + END_OF_TEXT*ends for text, _, ends in parts))
-    return (np.asarray(ids, dtype='<u2').tobytes(), sum(ends for *_, ends in parts),
-            sum(len(to_bytes(text)) for text, *_ in parts))
+    text = b''.join(chain.from_iterable((text, _SEPARATOR*ends) for text, _, ends in parts))
+    tokens, documents = np.asarray(encode(text), dtype='<u2'), sum(ends for *_, ends in parts)
+    return tokens.tobytes(), documents, len(text) - documents*len(_SEPARATOR)
 
-# %% ../nbs/01a_corpora.ipynb #85c4a937
+# %% ../nbs/01a_corpora.ipynb #4649d63c
 def _encoded_so_far(out, part, log, recipe):
     "Return the state of an interrupted encoding and the hash of its tokens, or a fresh state."
     with contextlib.suppress(InputError, OSError):
@@ -328,7 +331,7 @@ def encode_file(
     os.replace(part, out)
     return {k: state[k] for k in ('tokens', 'documents', 'bytes')} | dict(sha256=digest.hexdigest())
 
-# %% ../nbs/01a_corpora.ipynb #a51901c1
+# %% ../nbs/01a_corpora.ipynb #c5e45f17
 def _document_hashes(path, bounds):
     "Hash the documents of a chunk to eight bytes each; parts of documents match nothing."
     with open(path, 'rb') as f: f.seek(bounds[0]); text = f.read(bounds[1]-bounds[0])
@@ -341,7 +344,7 @@ def count_shared(train:str|Path, valid:str|Path, workers:int|None=None)->int:
         partial(_document_hashes, str(path)), find_chunks(path), workers)), 'u8')
     return int(np.isin(hashes(valid), hashes(train)).sum())
 
-# %% ../nbs/01a_corpora.ipynb #7256cc8b
+# %% ../nbs/01a_corpora.ipynb #51a8079c
 def _train_bpe(path, vocab_size, workers, say):
     "Learn a vocabulary, with compiled code if the text is large."
     if not use_compiled(path): return train_bpe(path, vocab_size, workers=workers)
@@ -434,7 +437,7 @@ def prepare_data(
             'training text, too, so the validation loss will be too low')
     return data
 
-# %% ../nbs/01a_corpora.ipynb #d78f02ba
+# %% ../nbs/01a_corpora.ipynb #393c7471
 def compare_with_known(meta:dict, known:dict)->Iterator[tuple[bool,str]]:   # does it agree?
     "Compare a manifest with known values, and say what a difference usually means."
     for s, (size, tokens) in known.items():
@@ -446,7 +449,7 @@ def compare_with_known(meta:dict, known:dict)->Iterator[tuple[bool,str]]:   # do
             f'{s}: {n:,} tokens (known: {tokens:,}), {meta[s]["documents"]:,} documents. Over 2% '
             'off: another vocabulary size, or a tokenizer of another text')
 
-# %% ../nbs/01a_corpora.ipynb #dfb28ab6
+# %% ../nbs/01a_corpora.ipynb #0572549b
 def describe(path:str|Path)->Iterator[str]:     # lines
     "Describe a prepared folder, whose hashes are checked, or a text of any kind."
     if (Path(path)/'meta.json').exists():
@@ -462,11 +465,11 @@ def describe(path:str|Path)->Iterator[str]:     # lines
         kind = 'plain text' if plain == Path(path) else ('a folder' if Path(path).is_dir()
                                                          else text_kind(path))
         docs = size = 0
-        for text, _, ends in _iter_fragments(plain): docs += ends; size += len(to_bytes(text))
+        for text, _, ends in _iter_fragments(plain): docs += ends; size += len(text)
         yield f'{path}: {kind}, {docs:,} document(s), {size:,} bytes'
-        yield f'begins with {next(_iter_fragments(plain, 1000))[0][:200]!r}'
+        yield f'begins with {from_bytes(next(_iter_fragments(plain, 1000))[0])[:200]!r}'
 
-# %% ../nbs/01a_corpora.ipynb #2ff3fec4
+# %% ../nbs/01a_corpora.ipynb #1f1f8732
 def run_command(
     action:str,         # prepare (can be killed and repeated), verify or inspect
     what:str,           # corpus, or with train_text any name; to inspect: a text or prepared folder
@@ -503,7 +506,7 @@ def main(argv:list[str]|None=None)->int:
     given = vars(parser.parse_args(argv))
     return run_command(**{k: given[k] for k in given.keys() - {'pdb', 'xtra'}})
 
-# %% ../nbs/01a_corpora.ipynb #f232afdd
+# %% ../nbs/01a_corpora.ipynb #19da9ace
 if __name__ == '__main__' and '__file__' in globals():
     from owt_transformer.command import run_with_exit_code
     from owt_transformer.corpora import main

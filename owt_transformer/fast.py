@@ -9,9 +9,9 @@ __all__ = ['compiled', 'inlined', 'OTHER', 'LETTER', 'NUMBER', 'SPACE', 'CONTINU
            'count_word', 'count_piece', 'add_words', 'fill_slots', 'WordTable', 'count_words_fast', 'compare_tokens',
            'comes_first', 'sift_up', 'sift_down', 'best_pair', 'find_pair', 'add_pair', 'add_place', 'lay_out',
            'find_group', 'index_pairs', 'replace_pair', 'add_neighbours', 'learn', 'learn_merges', 'train_bpe_fast',
-           'find_rank', 'merge_word', 'merge_long_word', 'encode_words', 'encode_text', 'FastEncoder']
+           'find_rank', 'merge_word', 'merge_long_word', 'encode_text', 'FastEncoder']
 
-# %% ../nbs/00b_fast.ipynb #e34c8182
+# %% ../nbs/00b_fast.ipynb #3b73eac0
 import heapq, os
 from functools import lru_cache, partial
 from pathlib import Path
@@ -20,12 +20,12 @@ import numpy as np, regex
 from numba import njit
 from tqdm.auto import tqdm
 
-# %% ../nbs/00b_fast.ipynb #90f5910f
+# %% ../nbs/00b_fast.ipynb #ce9ff5fd
 from .files import available_cpus, check_text_file, parallel_map
 from .tokenizer import (END_OF_TEXT, Tokenizer, _build_vocab, _check_vocab_size,
                                        find_chunks)
 
-# %% ../nbs/00b_fast.ipynb #88c0e5b8
+# %% ../nbs/00b_fast.ipynb #1a245c9b
 def is_compiled()->bool:
     "Is the machine code of this module on disk?"
     return any((Path(__file__).parent/'__pycache__').glob('fast.learn-*.nbi'))
@@ -33,7 +33,7 @@ def is_compiled()->bool:
 compiled = njit(cache='__file__' in globals())      # a notebook has no __file__
 inlined = njit(inline='always')                     # compiled into each function that calls it
 
-# %% ../nbs/00b_fast.ipynb #ac47f7e6
+# %% ../nbs/00b_fast.ipynb #8a2578e6
 OTHER, LETTER, NUMBER, SPACE = range(4)
 
 @lru_cache
@@ -45,7 +45,7 @@ def char_classes()->np.ndarray:     # uint8 [0x110000]
         for run in regex.finditer(pattern, chars): classes[slice(*run.span())] = kind
     return classes
 
-# %% ../nbs/00b_fast.ipynb #8d33fa09
+# %% ../nbs/00b_fast.ipynb #cd150e30
 CONTINUED = 4
 
 @compiled
@@ -69,7 +69,7 @@ def classify(text, classes):
         i += n
     return kinds
 
-# %% ../nbs/00b_fast.ipynb #875cc2b2
+# %% ../nbs/00b_fast.ipynb #d9e72c4a
 @compiled
 def word_end(text, kinds, i, end):
     "Return the end of the word that begins at byte `i` of a text that ends at `end`."
@@ -85,7 +85,7 @@ def word_end(text, kinds, i, end):
     while kinds[last] & CONTINUED: last -= 1
     return last if last > i else j
 
-# %% ../nbs/00b_fast.ipynb #095aa207
+# %% ../nbs/00b_fast.ipynb #86898e6b
 def special_arrays(special_tokens:Iterable[str])->tuple:    # uint8 bytes; bounds of each token
     "Put special tokens into one array, the longest first."
     encoded = sorted((s.encode() for s in special_tokens), key=len, reverse=True)
@@ -101,7 +101,7 @@ def find_special(text, i, end, special, bounds):
             if m == n: return j, k
     return end, -1
 
-# %% ../nbs/00b_fast.ipynb #82379ac1
+# %% ../nbs/00b_fast.ipynb #55618ea1
 HASH, START, END, VALUE = range(4)          # columns of a word table, int64
 
 @compiled
@@ -119,7 +119,7 @@ def first_slot(h, slots):
     "Return the slot where a search for hash `h` begins; the number of slots is a power of two."
     return (((h ^ h >> 31) * 0x9E3779B97F4A7C1) >> 28) & (len(slots)-1)
 
-# %% ../nbs/00b_fast.ipynb #42b38d1f
+# %% ../nbs/00b_fast.ipynb #e61675f0
 @inlined
 def find_word(slots, table, stored, h, text, start, end):
     "Return the slot of a word, or the empty slot where it belongs."
@@ -152,7 +152,7 @@ def count_word(slots, table, stored, size, text, start, end, count):
     else: add_word(slots, table, stored, size, slot, h, text, start, end, count)
     return not full
 
-# %% ../nbs/00b_fast.ipynb #c30b47d7
+# %% ../nbs/00b_fast.ipynb #a67318c3
 @compiled
 def count_piece(slots, table, stored, size, text, kinds, i, special, bounds):
     "Count the words from byte `i` on; return where the table was full, or the end."
@@ -183,7 +183,7 @@ def fill_slots(slots, table, n):
         while slots[slot] >= 0: slot = (slot+1) & (len(slots)-1)
         slots[slot] = w
 
-# %% ../nbs/00b_fast.ipynb #fac00f09
+# %% ../nbs/00b_fast.ipynb #411d859c
 class WordTable:
     "Count words in a hash table that grows."
     def __init__(self, words:int=1<<14, text_bytes:int=1<<17):      # words: a power of two
@@ -215,7 +215,7 @@ class WordTable:
         while (w := add_words(*self.arrays, text, rows, w)) < len(rows):
             self.grow()
 
-# %% ../nbs/00b_fast.ipynb #16384d90
+# %% ../nbs/00b_fast.ipynb #32d5bbb1
 def _count_chunk(path, special_tokens, bounds):
     words, (start, end) = WordTable(), bounds
     text = np.fromfile(path, np.uint8, end-start, offset=start)
@@ -238,7 +238,7 @@ def count_words_fast(
         words.update(text, rows)
     return words
 
-# %% ../nbs/00b_fast.ipynb #09370ed3
+# %% ../nbs/00b_fast.ipynb #b1a471fb
 NO_TOKEN = 0xFFFF
 KEY, COUNT, QUEUED, FIRST, PLACES = range(5)       # columns of `pairs`
 AT, LENGTH = range(2)                               # columns of `vocab`
@@ -252,7 +252,7 @@ def compare_tokens(text, vocab, a, b):
         if text[i+k] != text[j+k]: return 1 if text[i+k] > text[j+k] else -1
     return 1 if m > n else -1
 
-# %% ../nbs/00b_fast.ipynb #19aca7e8
+# %% ../nbs/00b_fast.ipynb #6dddef0d
 @compiled
 def comes_first(text, vocab, pairs, p, q):
     "Is pair `p` merged before pair `q`?"
@@ -293,7 +293,7 @@ def best_pair(text, vocab, pairs, heap, size):
         sift_down(text, vocab, pairs, heap, size[1], p)
     return -1
 
-# %% ../nbs/00b_fast.ipynb #46b489ac
+# %% ../nbs/00b_fast.ipynb #9d4df057
 @compiled
 def find_pair(slots, pairs, key):
     "Return the slot of a pair, or the empty slot where it belongs."
@@ -318,7 +318,7 @@ def add_place(pairs, slots, where, key, i):
     where[pairs[p, FIRST]+pairs[p, PLACES]] = i
     pairs[p, PLACES] += 1
 
-# %% ../nbs/00b_fast.ipynb #7ed28ce0
+# %% ../nbs/00b_fast.ipynb #477a99b6
 @compiled
 def lay_out(stored, rows, order, tokens):
     "Write the words in their order into `tokens` and their bytes into a text; return both ends."
@@ -359,7 +359,7 @@ def index_pairs(text, vocab, pairs, slots, heap, size, tokens, groups, where):
             if places[k]: add_pair(text, vocab, pairs, slots, heap, size,
                                    k >> 8 << 16 | k & 0xFF, numbers[k], places[k])
 
-# %% ../nbs/00b_fast.ipynb #752dbd0b
+# %% ../nbs/00b_fast.ipynb #51a392da
 @compiled
 def replace_pair(vocab, pairs, slots, tokens, groups, where, p, new):
     "Write token `new` over each occurrence of pair `p`; return the places and their counts."
@@ -401,7 +401,7 @@ def add_neighbours(text, vocab, pairs, slots, heap, size, tokens, where, new, at
                      new << 16 | x if right else x << 16 | new, numbers[x], places[x])
             numbers[x] = places[x] = 0
 
-# %% ../nbs/00b_fast.ipynb #49652ad7
+# %% ../nbs/00b_fast.ipynb #7bc5a0aa
 @compiled
 def learn(text, vocab, pairs, slots, heap, size, tokens, groups, where, merges, row, stop):
     "Learn merges `row` to `stop`-1; return earlier if no pair is left or `pairs` is full."
@@ -420,7 +420,7 @@ def learn(text, vocab, pairs, slots, heap, size, tokens, groups, where, merges, 
         row += 1
     return row
 
-# %% ../nbs/00b_fast.ipynb #f319e9a5
+# %% ../nbs/00b_fast.ipynb #25c79970
 def learn_merges(
     words:WordTable,        # counted words
     num_merges:int,         # merges wanted; fewer if no pair is left
@@ -453,7 +453,7 @@ def learn_merges(
             row = stop
     return merges[:row]
 
-# %% ../nbs/00b_fast.ipynb #f9a4c29f
+# %% ../nbs/00b_fast.ipynb #e2cda95b
 def train_bpe_fast(
     input_path:str|Path,        # a text file
     vocab_size:int,             # 256 bytes + merges + special tokens, at most 65,536
@@ -470,7 +470,7 @@ def train_bpe_fast(
         tokens.append(tokens[a]+tokens[b])
     return _build_vocab(merges, special), merges
 
-# %% ../nbs/00b_fast.ipynb #8f2fe49f
+# %% ../nbs/00b_fast.ipynb #7f49655f
 NO_MERGE = 1 << 16
 
 @compiled
@@ -502,7 +502,7 @@ def merge_word(text, start, end, byte_ids, merge_slots, merges, ranks, out, at):
             if out[i] == new or out[i+1] == new:
                 ranks[i-at] = find_rank(merge_slots, merges, out[i], out[i+1])
 
-# %% ../nbs/00b_fast.ipynb #bfca32e8
+# %% ../nbs/00b_fast.ipynb #044feea5
 @compiled
 def merge_long_word(text, start, end, byte_ids, merge_slots, merges, out, at):
     "Do the same as `merge_word`, in time n log n."
@@ -527,51 +527,41 @@ def merge_long_word(text, start, end, byte_ids, merge_slots, merges, out, at):
         if token >= 0: out[at] = token; at += 1
     return at
 
-# %% ../nbs/00b_fast.ipynb #5e6090ab
+# %% ../nbs/00b_fast.ipynb #65dfd6fd
 @compiled
-def encode_words(text, kinds, i, end, byte_ids, merge_slots, merges, ranks,
-                 slots, table, stored, size, ids, out, at):
-    "Encode the text between bytes `i` and `end`, which holds no special token; return the end."
-    while i < end:
-        j, begin = word_end(text, kinds, i, end), at
+def encode_text(text, kinds, special, bounds, special_ids, byte_ids, merge_slots, merges, ranks,
+                slots, table, stored, size, ids, out):
+    "Encode a text; return the number of ids."
+    i, at = 0, 0
+    stop, k = find_special(text, i, len(text), special, bounds)
+    while i < len(text):
+        if i == stop:
+            out[at], at, i = special_ids[k], at+1, i+bounds[k+1]-bounds[k]
+            stop, k = find_special(text, i, len(text), special, bounds)
+            continue
+        j, begin = word_end(text, kinds, i, stop), at
         h = hash_word(text, i, j)
         slot = find_word(slots, table, stored, h, text, i, j)
         if slots[slot] >= 0:
             first, n = table[slots[slot], VALUE] >> 8, table[slots[slot], VALUE] & 0xFF
             if n == 1: out[at] = first
-            else:
-                for k in range(n): out[at+k] = ids[first+k]
+            else: out[at:at+n] = ids[first:first+n]
             at += n
+        elif j-i > len(ranks):                      # long words are not cached
+            at = merge_long_word(text, i, j, byte_ids, merge_slots, merges, out, at)
         else:
-            if j-i > len(ranks):                        # long words are not cached
-                at = merge_long_word(text, i, j, byte_ids, merge_slots, merges, out, at)
-            else:
-                at = merge_word(text, i, j, byte_ids, merge_slots, merges, ranks, out, at)
-                if size[0] == len(table) or size[1]+64 > len(stored):
-                    slots[:], size[:] = -1, 0           # start again
-                    slot = first_slot(h, slots)
-                first, n = size[1], at-begin
-                for k in range(n): ids[first+k] = out[begin+k]
-                if n == 1: first = np.int64(out[begin])
-                add_word(slots, table, stored, size, slot, h, text, i, j, first << 8 | n)
+            at = merge_word(text, i, j, byte_ids, merge_slots, merges, ranks, out, at)
+            if size[0] == len(table) or size[1]+64 > len(stored):
+                slots[:], size[:] = -1, 0           # start again
+                slot = first_slot(h, slots)
+            first, n = size[1], at-begin
+            ids[first:first+n] = out[begin:at]
+            if n == 1: first = np.int64(out[begin])
+            add_word(slots, table, stored, size, slot, h, text, i, j, first << 8 | n)
         i = j
     return at
 
-@compiled
-def encode_text(text, kinds, i, end, special, bounds, special_ids, byte_ids, merge_slots, merges,
-                ranks, slots, table, stored, size, ids, out, at):
-    "Encode the text between bytes `i` and `end`; return where the ids end."
-    while i < end:
-        stop, k = find_special(text, i, end, special, bounds)
-        at = encode_words(text, kinds, i, stop, byte_ids, merge_slots, merges, ranks,
-                          slots, table, stored, size, ids, out, at)
-        if k >= 0:
-            out[at] = special_ids[k]
-            at, stop = at+1, stop+bounds[k+1]-bounds[k]
-        i = stop
-    return at
-
-# %% ../nbs/00b_fast.ipynb #cee7f955
+# %% ../nbs/00b_fast.ipynb #92bc0f1a
 class FastEncoder:
     "Encode texts with the ids of a tokenizer."
     def __init__(self, tokenizer:Tokenizer, cached_words:int=1<<17):    # a power of two
@@ -595,6 +585,6 @@ class FastEncoder:
         if isinstance(text, str):
             text = np.frombuffer(text.encode('utf-8', 'surrogateescape'), np.uint8)
         out = np.empty(len(text), np.uint16)
-        n = encode_text(text, classify(text, char_classes()), 0, len(text), *self.arrays,
-                        self.ranks, *self.cache, out, 0)
+        n = encode_text(text, classify(text, char_classes()), *self.arrays, self.ranks,
+                        *self.cache, out)
         return out[:n]
