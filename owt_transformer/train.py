@@ -137,7 +137,7 @@ class State:
         state.model.load_state_dict(content['model'])
         state.update.load_state_dict(content['optimizer'])
         rest = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in content.items()
-                if k not in ('model', 'optimizer', 'config')}
+                if k not in ('model', 'optimizer', 'config', 'data')}
         return replace(state, **rest)
 
 # %% ../nbs/04_train.ipynb #d4dcf241
