@@ -22,12 +22,19 @@ rustbpe.Tokenizer().train_from_iterator(iter(documents), size-1, pattern=PATTERN
     'gigabpe': "import gigabpe; gigabpe.train_bpe([text], size, special_tokens=['<|endoftext|>'])"}
 READABLE = "from owt_transformer.tokenizer import train_bpe; train_bpe(text, size)"
 ENCODE = """
-import json, time, numpy as np, tiktoken
-from owt_transformer.fast import FastEncoder, train_bpe_fast
-from owt_transformer.tokenizer import END_OF_TEXT, PATTERN, Tokenizer
+import json, time, numba, numpy as np, tiktoken
+from owt_transformer.fast import FastEncoder, char_classes, classify, train_bpe_fast, word_end
+from owt_transformer.tokenizer import END_OF_TEXT, PATTERN, Tokenizer, split_words
+@numba.njit
+def count_ends(text, kinds):
+    n = i = 0
+    while i < len(text): i = word_end(text, kinds, i, len(text)); n += 1
+    return n
+def scan(text): return count_ends(text, classify(text, char_classes()))
 vocab, merges = train_bpe_fast(text, size)
 tok, data = Tokenizer(vocab, merges, [END_OF_TEXT]), open(text, encoding='utf-8', errors='replace').read()[:20_000_000]
-FastEncoder(tok).encode('compile')
+FastEncoder(tok).encode('compile'); scan(np.frombuffer(b'compile', np.uint8))
+raw = np.frombuffer(data.encode('utf-8'), np.uint8)
 ranks = {b: i for i,b in vocab.items() if b != END_OF_TEXT.encode()}
 def seconds(f):
     start = time.perf_counter(); ids = f()
@@ -42,6 +49,9 @@ for _ in range(rounds):
         for state in 'cold', 'warm': row[f'{name}, {state}'], ids = seconds(f)
         if name == 'ours': expected = ids
     assert np.array_equal(expected, ids), 'the ids differ'
+    row['words alone, regex'], words = seconds(lambda: split_words(data))
+    row['words alone, compiled'], n = seconds(lambda: scan(raw))
+    assert n == len(words)
     rows.append(row)
 megabytes = len(data.encode('utf-8'))/1e6
 print(json.dumps({k: [megabytes/r[k] for r in rows] for k in rows[0]}))"""

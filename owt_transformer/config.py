@@ -345,7 +345,8 @@ def parse_args(
 )->Experiment:
     "Parse the command line of `python -m owt_transformer.train`."
     parser = make_parser('train', 'Train a small Transformer on one or more corpora and compare '
-        'the runs. Without --config: demo, a small version of the whole experiment.', '[--resume] [--plan] ')
+        'the runs. Without --config: demo, a small version of the whole experiment.',
+        '[--resume] [--plan] ')
     parser.add_argument('--plan', action='store_true',
         help='print parameters, FLOPs, disk, memory and time of each run, and stop')
     parser.add_argument('--resume', action='store_true', default=False,

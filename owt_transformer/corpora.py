@@ -11,7 +11,7 @@ __all__ = ['CORPORA', 'COMPILED_BYTES', 'split_documents', 'write_documents', 'i
 # %% ../nbs/01a_corpora.ipynb #eec29d41
 import contextlib, hashlib, importlib.util, json, math, os, re, shutil, sys
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -285,7 +285,8 @@ def _load_encoder(folder, file_hash, compiled):             # once in each proce
 
 def _encode_chunk(path, tokenizer_folder, tokenizer_hash, compiled, bounds):
     "Encode one chunk; return the tokens as bytes and the numbers of documents and bytes."
-    encode, parts = _load_encoder(tokenizer_folder, tokenizer_hash, compiled), _fragments(path, bounds)
+    encode = _load_encoder(tokenizer_folder, tokenizer_hash, compiled)
+    parts = _fragments(path, bounds)
     text = b''.join(chain.from_iterable((text, _SEPARATOR*ends) for text, _, ends in parts))
     tokens, documents = np.asarray(encode(text), dtype='<u2'), sum(ends for *_, ends in parts)
     return tokens.tobytes(), documents, len(text) - documents*len(_SEPARATOR)
@@ -383,8 +384,11 @@ class PreparedData:
     folder:Path             # where it is stored
     meta:dict               # the manifest
     tokenizer:Tokenizer
-    train:np.ndarray        # uint16 tokens
-    valid:np.ndarray        # uint16 tokens
+
+    @cached_property
+    def train(self)->np.ndarray: return np.fromfile(self.folder/'train.bin', dtype='<u2')   # tokens
+    @cached_property
+    def valid(self)->np.ndarray: return np.fromfile(self.folder/'valid.bin', dtype='<u2')
 
     @classmethod
     def load(cls, folder:str|Path)->'PreparedData':
@@ -393,8 +397,7 @@ class PreparedData:
         meta = read_json(folder/'meta.json')
         check_sha256(folder/'tokenizer'/'meta.json', meta['tokenizer_sha256'])
         for s in ('train', 'valid'): check_sha256(folder/f'{s}.bin', meta[s]['sha256'])
-        train, valid = (np.fromfile(folder/f'{s}.bin', dtype='<u2') for s in ('train', 'valid'))
-        return cls(folder, meta, Tokenizer.load(folder/'tokenizer'), train, valid)
+        return cls(folder, meta, Tokenizer.load(folder/'tokenizer'))
 
 # %% ../nbs/01a_corpora.ipynb #5c0f1a7d
 def prepared_folder(data_dir:str|Path, name:str, vocab_size:int, hashes:list[str])->Path:
@@ -433,8 +436,8 @@ def prepare_data(
         if m['documents'] == 1:
             say(f'warning: {path} is 1 document; a line {END_OF_TEXT} separates documents')
     if (n := data.meta.get('shared', 0)) and not files.floor:   # synthetic texts repeat by chance
-        say(f'warning: {n:,} of {data.meta["valid"]["documents"]:,} validation documents are in the '
-            'training text, too, so the validation loss will be too low')
+        say(f'warning: {n:,} of {data.meta["valid"]["documents"]:,} validation documents are in '
+            'the training text, too, so the validation loss will be too low')
     return data
 
 # %% ../nbs/01a_corpora.ipynb #393c7471

@@ -424,7 +424,7 @@ def learn(text, vocab, pairs, slots, heap, size, tokens, groups, where, merges, 
 def learn_merges(
     words:WordTable,        # counted words
     num_merges:int,         # merges wanted; fewer if no pair is left
-    capacity:int=1<<17      # pairs before the tables grow: a power of two, at least the pairs of bytes
+    capacity:int=1<<17      # pairs before the tables grow: a power of two, all byte pairs fit
 )->np.ndarray:              # pairs of ids [merges, 2]
     "Learn merges from counted words."
     _, _, stored, (n, used) = words.arrays

@@ -360,7 +360,8 @@ def stream(
         hidden = model.hidden(unread, cache if use_cache else None)[:,-1]               # [B, C]
         probs = next_token_probs(model.head(hidden).cpu(), temperature, top_k, top_p)   # [B, V]
         u = [rng.random() if len(t) == end else 0. for rng, t in zip(rngs, texts)]
-        for i, token in enumerate(draw_tokens(probs, torch.tensor(u, dtype=torch.float64)).tolist()):
+        drawn = draw_tokens(probs, torch.tensor(u, dtype=torch.float64))
+        for i, token in enumerate(drawn.tolist()):
             if len(texts[i]) > end: continue                    # its prompt goes on
             texts[i].append(token)
             left[i] = 0 if token == stop_id else left[i]-1
