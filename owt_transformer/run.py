@@ -279,7 +279,8 @@ def open_run_folder(folder:RunFolder, cfg:Config, resume:bool, environment:dict,
     if differ := [f'{k} ({now[k]} then, {v} now)' for k, v in environment.items() if now[k] != v]:
         say(f'{folder}: not resumed as it began, so rounding may differ: {", ".join(differ)}')
     failures = old.get('failures', [])
-    if failures and not folder.saved():                         # nothing of it goes on
+    other = any(old.get(k) != v for k, v in asdict(cfg).items() if k not in CHANGEABLE_ON_RESUME)
+    if failures and other and not folder.saved():               # nothing of that run goes on
         for file in folder.metrics, folder.best: file.unlink(missing_ok=True)
     if failures or not old:
         record = dict(environment=environment, data=data, failures=failures)
@@ -333,12 +334,12 @@ class Run:
 # %% ../nbs/04b_run.ipynb #3555168a
 def load_run(folder:str|Path)->Run:
     "Load a finished run from its config.json, summary.json and metrics.csv."
-    folder = Path(folder)
+    folder, remedy = Path(folder), 'delete it, and --resume writes it again'
     try:
-        config, summary = (read_json(folder/f'{n}.json', 'restore a backup', older=True)
+        config, summary = (read_json(folder/f'{n}.json', remedy, older=True)
                            for n in ('config', 'summary'))
         if known := summary.get('metrics_sha256'):
-            check_sha256(folder/'metrics.csv', known, 'restore a backup')
+            check_sha256(folder/'metrics.csv', known, remedy)
         return Run(folder, config, summary, read_metrics(folder/'metrics.csv'))
     except (OSError, ValueError, TypeError) as e:
         raise InputError(f'{folder} does not hold a finished run ({e}): '
