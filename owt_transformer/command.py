@@ -453,7 +453,7 @@ def error_message(e, place='--output-dir or --data-dir'):
         return ('a process that prepares the data was killed, most likely for want of memory: '
                 'choose fewer --workers, and repeat the command')
     if not isinstance(e, OSError): return ''
-    remedies = {errno.ENOSPC: 'free some space', errno.EDQUOT: 'free some space, or raise your quota',
+    remedies = {errno.ENOSPC: 'free some space', errno.EDQUOT: 'free some space of your quota',
                 errno.EFBIG: 'raise the limit for the size of a file (ulimit -f)'}
     return f'{e}: {remedies.get(e.errno, f"choose another {place}")}'
 

@@ -8,7 +8,7 @@ __all__ = ['CHANGEABLE_ON_RESUME', 'PRESETS', 'Config', 'field_choices', 'check_
            'experiment_from_options', 'parse_args']
 
 # %% ../nbs/04a_config.ipynb #30e52f5d
-import argparse, difflib, json, math, re, sys
+import argparse, difflib, math, re, sys
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from fastcore.docments import docments
@@ -336,8 +336,8 @@ def experiment_from_options(given:dict, default:str)->Experiment:
     name = name or _experiment_name(config, runs)
     if len(runs) == 1:
         runs = [replace(runs[0], name=name)]
-        if given.get('train_text'): given.setdefault(
-            'corpus', ''.join(c if c.isprintable() else '_' for c in Path(given['train_text']).stem))
+        stem = Path(given.get('train_text', '')).stem
+        if stem: given.setdefault('corpus', ''.join(c if c.isprintable() else '_' for c in stem))
     runs = [config_from_dict(given, base=r).check() for r in runs]
     _check_experiment(runs, config, given)
     _check_folder_name(name)

@@ -191,7 +191,7 @@ if triton:
 def fused_adamw(
     w:Tensor, m:Tensor, v:Tensor,   # weights, mean gradient, mean square: float32, updated in place
     g:Tensor,           # gradient, any floating type
-    now:Tensor,         # float32 [4]: learning rate, 1-beta1**t, 1-beta2**t, clipping factor (-1: skip)
+    now:Tensor,         # float32 [4]: learning rate, 1-beta1**t, 1-beta2**t, clipping factor or -1
     betas:tuple[float,float], eps:float, weight_decay:float,    # as in AdamW
     copy:Tensor=None    # if given: receives the new weights in its own precision
 ):

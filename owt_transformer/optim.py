@@ -168,7 +168,7 @@ def _check(optimizers, params):
 @torch.no_grad()
 def step_where(
     optimizer:torch.optim.Optimizer,
-    ok:Tensor           # bool scalar on the device: False leaves weights and running means as they are
+    ok:Tensor           # bool scalar on the device: if False, nothing changes
 ):
     "Call `optimizer.step()` and undo it unless `ok`, without a GPU sync."
     if getattr(optimizer, '_step_supports_amp_scaling', False):

@@ -10,7 +10,7 @@ __all__ = ['COLUMNS', 'AFTER_FAILURE', 'COLORS', 'write_metrics', 'append_metric
            'style_axes', 'validation_curve', 'plot_run', 'label_curves', 'plot_comparison', 'comparison_table']
 
 # %% ../nbs/04b_run.ipynb #80662ab4
-import contextlib, csv, hashlib, html, math, os, re, shutil
+import contextlib, csv, hashlib, html, math, os, re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -102,11 +102,9 @@ def _system_error(e):
 
 def _keep_previous(file, previous):
     "Give the last checkpoint a second name, which stays when the next one takes its place."
-    spare = previous.with_name(f'.{previous.name}.part')
-    spare.unlink(missing_ok=True)
-    try: os.link(file, spare)
-    except OSError: shutil.copyfile(file, spare)            # a file system without hard links
-    os.replace(spare, previous)
+    previous.unlink(missing_ok=True)
+    try: os.link(file, previous)
+    except OSError: os.replace(file, previous)              # a file system without hard links
 
 def _write_checkpoint(file, content, previous=None):
     if bad := _not_finite(content):
@@ -288,9 +286,9 @@ def open_run_folder(folder:RunFolder, cfg:Config, resume:bool, environment:dict,
 
 # %% ../nbs/04b_run.ipynb #ccc5ee79
 def best_recorded_loss(folder:RunFolder, known:float=math.inf, say=print)->float:
-    "Read the loss of best_model.pt (nats per token); infinity, and a warning, if that is impossible."
-    try:
-        if folder.best.exists() or known < math.inf: return load_checkpoint(folder.best)['valid_loss']
+    "Read the loss of best_model.pt (nats per token); return infinity, with a warning, if it is lost."
+    if not folder.best.exists() and known == math.inf: return math.inf
+    try: return load_checkpoint(folder.best)['valid_loss']
     except InputError as e: say(f'WARNING: {e}; the next evaluation writes a new one')
     return math.inf
 
@@ -442,7 +440,8 @@ def comparison_table(runs:list[Run])->str:      # a Markdown table, one row for 
     for r in runs:
         s, floor = r.summary, r.summary.get('floor')
         sliding = s.get('sliding_bits_per_byte')
-        rows.append([_escaped(r.name), _escaped(r.corpus), f"{r.config['vocab_size']:,}", f"{s['parameters']:,}",
+        rows.append([_escaped(r.name), _escaped(r.corpus),
+                     f"{r.config['vocab_size']:,}", f"{s['parameters']:,}",
                      f"{s['tokens']:,}", f"{s['valid_loss']:.3f}", f"{s['valid_perplexity']:.1f}",
                      f"{s['bytes_per_token']:.2f}", f"{s['valid_bits_per_byte']:.3f}",
                      f'{sliding:.3f}' if sliding else '',

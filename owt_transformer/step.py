@@ -208,7 +208,7 @@ def fused_update(
     optimizer:torch.optim.AdamW,
     pairs:list,         # (master weight, working weight with its gradient) of each parameter
     grad_clip:float,    # largest norm of the gradient
-    now:Tensor,         # float32 [4]: a row of schedule_table; the last entry gets the factor, or -1
+    now:Tensor,         # float32 [4]: a row of schedule_table; the last gets the factor, or -1
     norm:Tensor         # receives the norm before clipping
 ):
     "Clip, update and copy all weights with `fused_adamw`, without a host sync."
