@@ -50,8 +50,10 @@ def append_metrics(path:str|Path, rows:list[dict]):
     "Append the last row; the file already holds the others."
     with open(path, newline='', encoding='utf-8') as f: columns = next(csv.reader(f), [])
     if rows[-1].keys() - set(columns): return write_metrics(path, rows)
-    with open(path, 'a', newline='', encoding='utf-8') as f:
-        csv.DictWriter(f, columns, lineterminator='\n').writerow(rows[-1])
+    try:
+        with open(path, 'a', newline='', encoding='utf-8') as f:
+            csv.DictWriter(f, columns, lineterminator='\n').writerow(rows[-1])
+    except OSError as e: e.filename = str(path); raise      # a full disk names no file
 
 # %% ../nbs/04b_run.ipynb #071e6d9d
 def read_metrics(path:str|Path)->dict[str,np.ndarray]:      # column -> values
