@@ -8,6 +8,9 @@ parser = ConfigParser(delimiters=['='])
 parser.read(here/'settings.ini', encoding='utf-8')
 cfg = parser['DEFAULT']
 
+minimum = f'requires-python = ">={cfg["min_python"]}"'
+assert minimum in (here/'pyproject.toml').read_text(encoding='utf-8'), f'pyproject.toml lacks {minimum}'
+
 setup(
     name=cfg['lib_name'],
     version=cfg['version'],
@@ -19,9 +22,9 @@ setup(
     url=cfg['git_url'],
     license='Apache-2.0',
     packages=find_packages(include=[cfg['lib_name'], cfg['lib_name']+'.*']),
-    python_requires='>='+cfg['min_python'],
     install_requires=cfg['requirements'].split(),
     extras_require={k.removesuffix('_requirements'): v.split() for k, v in cfg.items() if k.endswith('_requirements')},
-    entry_points={'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]},
+    entry_points={'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"],
+                  'console_scripts': cfg['console_scripts'].split()},
     zip_safe=False,
 )

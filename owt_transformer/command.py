@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['RunContext', 'prepare_training', 'StopFlag', 'progress_fields', 'Progress', 'write_samples', 'summarize_run',
-           'start_or_resume', 'write_results', 'write_missing_results', 'train', 'make_plan', 'available_memory',
-           'measure_flops', 'describe_plan', 'compare_with_record', 'run_experiment', 'error_message',
-           'protect_streams', 'run_with_exit_code', 'main']
+           'start_or_resume', 'write_results', 'write_missing_results', 'TensorBoard', 'train', 'make_plan',
+           'available_memory', 'measure_flops', 'describe_plan', 'compare_with_record', 'start_from', 'run_experiment',
+           'error_message', 'protect_streams', 'run_with_exit_code', 'main']
 
 # %% ../nbs/04e_command.ipynb #336574f7
 import contextlib, errno, gc, math, os, re, shutil, signal, sys, tempfile, time
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import torch, torch.distributed as dist
 from tqdm.auto import tqdm
@@ -28,8 +28,8 @@ from .kernels import tune_malloc
 from .model import flops_per_token_by_part, generate, parameters_by_part
 from .run import (
     RunFolder, RunRecorder, SaveBestModel, best_recorded_loss, check_run_folder, comparison_table,
-    find_checkpoint, finish_writing, load_checkpoint, load_run, open_run_folder, plot_comparison,
-    plot_run, record_failure, write_metrics)
+    content_sha256, find_checkpoint, finish_writing, load_checkpoint, load_model, load_run,
+    open_run_folder, plot_comparison, plot_run, record_failure, write_metrics)
 from .step import make_step, micro_batch_size
 from .tokenizer import END_OF_TEXT, Tokenizer
 from .train import Diverged, State, ValidationHook, evaluate, fit, is_finished
@@ -182,10 +182,12 @@ def start_or_resume(job:RunContext, resume:bool=False, say=print)->State:
             open_run_folder(folder, cfg, resume, environment_info(setup), job.data, say)
     content = find_checkpoint(folder, cfg, job.data, say)
     if content: state = State.from_dict(content, cfg, setup.device)
-    else: state = State.fresh(cfg, setup.device)
+    else:
+        state = State.fresh(cfg, setup.device)
+        if cfg.init_from: state.model.load_state_dict(load_model(cfg.init_from)[0].state_dict())
     state.best = best_recorded_loss(folder, state.best, say)
     where = (f'starting at step 0, because {folder.checkpoint} does not exist' if not content else
-             f'finished after {state.step:,} steps; training for more steps is not supported yet'
+             f'finished after {state.step:,} steps; --init-from {folder} starts a new run from it'
              if is_finished(state, cfg) else f'resuming at step {state.step:,}')
     if resume: say(f'{cfg.name}: {where}')
     return state
@@ -231,6 +233,17 @@ class _LastEvaluation:
             row |= dict(valid_loss=e.loss, valid_bits_per_byte=e.bits_per_byte)
         if job.cfg.patience: row['valid_loss'] = job.setup.broadcast(row.get('valid_loss', 0.))
 
+# %% ../nbs/04e_command.ipynb #4b5afec1
+class TensorBoard:
+    "A hook that writes TensorBoard event files; it comes after hooks that add keys."
+    def __init__(self, folder:Path, step:int=0):
+        from torch.utils.tensorboard import SummaryWriter       # optional, and slow to import
+        self.writer = SummaryWriter(folder, purge_step=step)
+
+    def on_log(self, state, row):
+        for name, value in row.items(): self.writer.add_scalar(name, value, state.step)
+        self.writer.flush()
+
 # %% ../nbs/04e_command.ipynb #adaba016
 def _train_loop(job, state, hooks, stop):
     "Train with all hooks, save the state if stopped, and return the last evaluation."
@@ -243,6 +256,7 @@ def _train_loop(job, state, hooks, stop):
             hooks = [bars.enter_context(h(cfg, state)) if isinstance(h, type) else h for h in hooks]
             hooks = [ValidationHook(job.valid, job.sizes, cfg, setup.precision, run_step.model),
                      SaveBestModel(folder, job.tokenizer), last, *hooks, recorder]
+            if cfg.log == 'tensorboard': hooks.append(TensorBoard(folder.path/'log', state.step))
         fit(state, job.train, cfg, hooks if setup.is_main else [last], run_step, stop)
     with main_process_first(setup):     # no process exits while another is still working
         if setup.is_main and state.step < cfg.max_iters:        # the last step saves anyway
@@ -305,7 +319,7 @@ def _check_writable(folder):
 
 # %% ../nbs/04e_command.ipynb #1224f8be
 def _data_size(cfg)->tuple[float,float]:    # bytes of text, tokens
-    "Estimate the size of the texts of a run before they are there."
+    "Estimate the size of the texts of a run before they exist."
     known = CORPORA[cfg.corpus].known if cfg.corpus in CORPORA and not cfg.train_text else {}
     own = [Path(p) for p in (cfg.train_text, cfg.valid_text) if p]
     size = sum(f.stat().st_size for p in own for f in (p, *p.rglob('*')) if f.is_file())
@@ -331,7 +345,7 @@ def make_plan(cfg:Config, setup:Setup)->dict:       # FLOPs; bytes on disk and o
 
 # %% ../nbs/04e_command.ipynb #eb88549f
 def available_memory(device:torch.device)->float:       # bytes; infinite if unknown
-    "Return the free memory of a GPU, or what this machine or its container has left."
+    "Return the free memory of a GPU, or of this machine or its container."
     if device.type == 'cuda': return torch.cuda.mem_get_info(device)[0]
     info, group, left = Path('/proc/meminfo'), Path('/sys/fs/cgroup'), [math.inf]
     if device.type == 'cpu' and info.exists():
@@ -342,7 +356,7 @@ def available_memory(device:torch.device)->float:       # bytes; infinite if unk
     return min(left)
 
 def measure_flops(cfg:Config, setup:Setup, seconds:float=.5)->float:        # FLOP/s
-    "Time the model's largest matrix product."
+    "Measure the speed of the model's largest matrix product."
     dtype = torch.bfloat16 if setup.bf16 else torch.float32
     x, w = (torch.randn(shape, device=setup.device, dtype=dtype)
             for shape in ((256, cfg.d_model), (cfg.d_model, cfg.vocab_size)))
@@ -411,9 +425,21 @@ def _compare(folders, root, say):
 
 # %% ../nbs/04e_command.ipynb #df18c7c2
 def compare_with_record(recorded:dict, data:dict)->str:     # recorded: from `recorded_hashes`
-    "Say whether texts and tokenizer are those recorded, or which of them differ."
+    "Say whether the texts and the tokenizer match the record, or which of them differ."
     differ = [what for what, h in data_hashes(data).items() if h != recorded[what]]
     return f'not as recorded: {", ".join(differ)}' if differ else 'same texts as recorded'
+
+# %% ../nbs/04e_command.ipynb #c4dbb9b9
+def start_from(cfg:Config)->Config:
+    "Give a run the shape and the tokenizer of the model in `init_from`."
+    if not cfg.init_from: return cfg
+    model, tokenizer = load_model(cfg.init_from)
+    content = tokenizer.to_dict()
+    folder = Path(cfg.tokenizer or Path(cfg.data_dir)/'tokenizers'/content_sha256(content)[:16])
+    if not cfg.tokenizer and not folder.exists(): tokenizer.save(folder)
+    if Tokenizer.load(folder).to_dict() != content:
+        raise InputError(f'{folder} is not the tokenizer of {cfg.init_from}: leave --tokenizer out')
+    return replace(cfg, **asdict(model.cfg), tokenizer=str(folder)).check()
 
 # %% ../nbs/04e_command.ipynb #b008b192
 def _claim_experiment(args, root):
@@ -426,6 +452,7 @@ def run_experiment(args:Experiment, hooks:list=(Progress,), say=print)->bool:   
     "Train all runs of an experiment with `hooks`, then compare them."
     is_main = os.environ.get('RANK', '0') == '0'        # only the first process prints
     if not is_main: say = lambda message: None
+    args = replace(args, runs=[*map(start_from, args.runs)])
     root, folders = args.output_dir/args.name, _run_folders(args, is_main, say)
     if args.plan: return True
     jobs = [prepare_training(cfg, folder.path, say) for cfg, folder in zip(args.runs, folders)]

@@ -10,6 +10,7 @@ __all__ = ['CHANGEABLE_ON_RESUME', 'PRESETS', 'Config', 'field_choices', 'check_
 # %% ../nbs/04a_config.ipynb #30e52f5d
 import argparse, difflib, math, re, sys
 from dataclasses import dataclass, field, fields, replace
+from importlib import util
 from pathlib import Path
 from fastcore.docments import docments
 
@@ -28,6 +29,7 @@ class Config(ModelConfig):
     train_text:str=''               # your own text instead of a corpus: a file or a folder of files
     valid_text:str=''               # its validation text; if none, a tenth of train_text is used
     tokenizer:str=''                # folder of a trained tokenizer; vocab_size must match
+    init_from:str=''                # run or model to start from, with its shape and tokenizer
     synthetic_bytes:int=4_000_000   # size of the training text of a synthetic corpus (bytes)
     data_dir:str='data'             # cache for converted texts, tokenizers and tokens
     workers:int=0                   # processes that prepare the data; 0: one per core
@@ -53,6 +55,7 @@ class Config(ModelConfig):
     checkpoint_interval:int=10_000  # steps between checkpoints
     sample_tokens:int=100           # length of the samples written at the end (tokens); 0: none
 
+    log:str='none'                  # tensorboard: event files in the folder of the run, too
     device:str='auto'               # auto, cpu, cuda, cuda:1 or mps
     dtype:str='auto'                # for matrix products; auto: bfloat16 if the GPU supports it
     compile:str='auto'              # torch.compile; auto: on CUDA GPUs, and on a CPU for long runs
@@ -84,13 +87,14 @@ class Config(ModelConfig):
 def field_choices()->dict[str,tuple]:
     "List the allowed values of each field that has a fixed set of choices."
     return dict(optimizer=tuple(OPTIMIZERS), dtype=('auto', 'float32', 'bfloat16'),
-                compile=('auto', 'yes', 'no'), step=('fast', 'plain'))
+                compile=('auto', 'yes', 'no'), step=('fast', 'plain'),
+                log=('none', 'tensorboard'))
 
 # %% ../nbs/04a_config.ipynb #2e51f2db
 CHANGEABLE_ON_RESUME = {
     'device', 'compile', 'step', 'accumulate', 'deterministic',             # rounding at most
     'data_dir', 'train_text', 'valid_text', 'tokenizer',                    # SHA-256 is compared
-    'workers', 'name', 'sample_tokens', 'eval_interval', 'log_interval', 'checkpoint_interval'}
+    'workers', 'name', 'log', 'sample_tokens', 'eval_interval', 'log_interval', 'checkpoint_interval'}
 
 # %% ../nbs/04a_config.ipynb #ef0663d1
 def _check_type(name, value, typ):
@@ -141,6 +145,8 @@ def _check_together(c):
     if batch*c.max_iters > 10**9 or c.num_layers > 1000:
         raise InputError(f'batch_size={batch} times max_iters={c.max_iters} must be at most 10**9, '
                          f'and num_layers={c.num_layers} at most 1000: choose a smaller run')
+    if c.log == 'tensorboard' and not util.find_spec('tensorboard'):
+        raise InputError('log=tensorboard needs the package tensorboard: pip install tensorboard')
     if batch*c.context_length > 1<<31:
         raise InputError(f'batch_size={batch} times context_length={c.context_length} exceeds '
                          '2**31 tokens: choose a smaller batch')
@@ -187,7 +193,7 @@ def did_you_mean(name:str, known)->str:
     return f'did you mean {near[0]!r}?' if near else f'choose from {", ".join(known)}.'
 
 # %% ../nbs/04a_config.ipynb #5cdcd1a4
-_RECORDS = ('environment', 'data', 'failures', 'sha256')        # also in the config.json of a run
+_RECORDS = ('environment', 'data', 'ancestry', 'failures', 'sha256')    # also in a config.json
 
 def config_from_dict(
     values:dict,            # field -> value

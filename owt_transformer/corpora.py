@@ -238,7 +238,7 @@ def download(source:str, hashes:str|Path, **options)->Path:    # hashes: see cac
 
 # %% ../nbs/01a_corpora.ipynb #2ad586a5
 def _find(corpus, split, folder, hashes):
-    "Find a text that you have put into `folder`, then a local one, then download it."
+    "Look for a text in `folder`, then at a local path, and otherwise download it."
     source, (size, _) = getattr(corpus, split), corpus.known.get(split, (None, None))
     own = [folder/Path(source).name.removesuffix('.gz'), folder/Path(source).name, Path(source)]
     path = next((p for p in own if p.exists()), None) or download(source, hashes)
@@ -272,7 +272,7 @@ def find_corpus_files(
 COMPILED_BYTES = 8<<20      # below that, loading compiled code takes longer than the work
 
 def use_compiled(path:str|Path)->bool:
-    "Is a text large enough for the compiled tokenizer, and is Numba installed?"
+    "Check that a text is large enough for the compiled tokenizer and that Numba is installed."
     return os.path.getsize(path) >= COMPILED_BYTES and bool(importlib.util.find_spec('numba'))
 
 @lru_cache(maxsize=1)
@@ -340,7 +340,7 @@ def _document_hashes(path, bounds):
     return b''.join(hashlib.blake2b(d, digest_size=8).digest() for d in docs)
 
 def count_shared(train:str|Path, valid:str|Path, workers:int|None=None)->int:
-    "Count the documents of `valid` that are in `train`, too."
+    "Count the documents of `valid` that also occur in `train`."
     hashes = lambda path: np.frombuffer(b''.join(parallel_map(
         partial(_document_hashes, str(path)), find_chunks(path), workers)), 'u8')
     return int(np.isin(hashes(valid), hashes(train)).sum())
@@ -454,7 +454,7 @@ def compare_with_known(meta:dict, known:dict)->Iterator[tuple[bool,str]]:   # do
 
 # %% ../nbs/01a_corpora.ipynb #0572549b
 def describe(path:str|Path)->Iterator[str]:     # lines
-    "Describe a prepared folder, whose hashes are checked, or a text of any kind."
+    "Describe a prepared folder, after checking its hashes, or a text of any kind."
     if (Path(path)/'meta.json').exists():
         meta = PreparedData.load(path).meta
         yield f'{path}: vocabulary size {meta["vocab_size"]:,}'
@@ -474,12 +474,12 @@ def describe(path:str|Path)->Iterator[str]:     # lines
 
 # %% ../nbs/01a_corpora.ipynb #1f1f8732
 def run_command(
-    action:str,         # prepare (can be killed and repeated), verify or inspect
-    what:str,           # corpus, or with train_text any name; to inspect: a text or prepared folder
+    action:str,         # prepare (can be interrupted and repeated), verify or inspect
+    what:str,           # corpus, or any name with train_text; inspect: a text or prepared folder
     vocab_size:int=0,   # 0: the usual one of the corpus
     data_dir:str='data',    # cache for converted texts, tokenizers and tokens
     train_text:str='',  # your own text: a file of any kind, or a folder of files
-    valid_text:str='',  # its validation text; if none, a tenth of train_text is used
+    valid_text:str='',  # validation text; default: the last tenth of train_text
     tokenizer:str='',   # folder of a trained tokenizer
     workers:int=0,      # processes; 0: one per CPU
 )->int:                 # exit code

@@ -133,7 +133,7 @@ def _reading(path):
         raise InputError(f'{path} cannot be read ({e}): restore it, or download it again') from None
 
 def _unpack(path):
-    "Open a file and unpack it while its first bytes say that it is compressed; name the layers."
+    "Open a file and unpack each layer of compression; return it and the names of the layers."
     f, layers = open(path, 'rb'), []
     while len(layers) < 3 and (found := [m for k, m in _PACKED.items() if re.match(k, f.peek(16))]):
         try: f = io.BufferedReader(importlib.import_module(found[0]).open(f), 1<<16)
@@ -151,7 +151,7 @@ _NOT_TEXT = {       # pattern of the first bytes -> what the file is, and the re
     rb'PAR1\x15': 'a Parquet table: write its text column to a text file first',
     rb'%PDF-': 'a PDF document: extract its text first'}
 _CONTROL = bytes({*range(32)} - set(b'\t\n\v\f\r\x1b'))
-_MARKS = {       # of UTF-32 before UTF-16, whose mark is the beginning of it
+_MARKS = {       # UTF-32 before UTF-16, whose mark is a prefix of it
     b'\xef\xbb\xbf': 'utf-8-sig', b'\xff\xfe\0\0': 'utf-32', b'\0\0\xfe\xff': 'utf-32',
     b'\xff\xfe': 'utf-16', b'\xfe\xff': 'utf-16'}
 
@@ -162,7 +162,7 @@ def _encoding(head, path):
         if re.match(magic, head): raise InputError(f'{path} is {what}')
     for mark, name in _MARKS.items():
         if head.startswith(mark): return name
-    zeros = [head[i::2].count(0)/len(head) for i in (0, 1)]     # shares of all bytes
+    zeros = [head[i::2].count(0)/len(head) for i in (0, 1)]     # as shares of all bytes
     if max(zeros) > .15 and min(zeros) < .03: return 'utf-16-be' if zeros[0] > .15 else 'utf-16-le'
     if len(head.translate(None, _CONTROL)) < .95*len(head):
         raise InputError(f'{path} is binary, because it has many control characters: give a text')
@@ -170,9 +170,9 @@ def _encoding(head, path):
 
 # %% ../nbs/00a_files.ipynb #a00bb45a
 class TextKind(NamedTuple):
-    "What a file with text is."
+    "Describe the format of a text file."
     layers:list[str]        # modules that unpack it, outermost first
-    encoding:str            # 'utf-8' for other encodings of one byte per character, too
+    encoding:str            # 'utf-8' also for encodings with one byte per character
     jsonl:bool              # one JSON object on each line
 
     def __str__(self):      # '' for a plain text
@@ -194,7 +194,7 @@ def text_kind(path:str|Path)->TextKind:
 
 # %% ../nbs/00a_files.ipynb #eaa86005
 def iter_text(path:str|Path, kind:TextKind|None=None, lines:bool=False)->Iterator[str]:
-    "Unpack and decode a text and yield it in pieces, or in lines."
+    "Unpack and decode a text, and yield it in pieces or lines."
     encoding = (kind or text_kind(path)).encoding
     keep = 'surrogateescape' if encoding.startswith('utf-8') else 'replace'
     with _reading(path), io.TextIOWrapper(_unpack(path)[0], encoding, keep, newline='') as f:
@@ -208,7 +208,7 @@ def check_text_file(path:str|Path):
 
 # %% ../nbs/00a_files.ipynb #82d5cc3a
 def available_cpus(cgroup:str|Path='/sys/fs/cgroup')->int:
-    "Count the CPUs that this process may use, by its affinity and its container's quota."
+    "Count the CPUs that this process may use, given its affinity and its container's quota."
     n = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     try: quota, period = map(int, (Path(cgroup)/'cpu.max').read_text().split())
     except (OSError, ValueError): return n              # no container, or 'max': no quota

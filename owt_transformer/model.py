@@ -320,7 +320,7 @@ class LayerCache:
 
 # %% ../nbs/02_model.ipynb #c2ac0a7c
 class KVCache:
-    "The keys and values of all layers; its length is the number of tokens read."
+    "Hold the keys and values of all layers; its length is the number of tokens read."
     def __init__(self, model:Transformer):
         self.layers = [LayerCache(model.cfg.context_length) for _ in model.blocks]
     def __len__(self): return self.layers[0].length
@@ -362,7 +362,7 @@ def stream(
         u = [rng.random() if len(t) == end else 0. for rng, t in zip(rngs, texts)]
         drawn = draw_tokens(probs, torch.tensor(u, dtype=torch.float64))
         for i, token in enumerate(drawn.tolist()):
-            if len(texts[i]) > end: continue                    # its prompt goes on
+            if len(texts[i]) > end: continue                    # still inside its prompt
             texts[i].append(token)
             left[i] = 0 if token == stop_id else left[i]-1
             if left[i] >= 0 and token != stop_id: yield i, token
@@ -370,7 +370,7 @@ def stream(
 
 # %% ../nbs/02_model.ipynb #1422ae2e
 def generate(model:Transformer, ids:list[int], max_new_tokens:int=128, **sampling)->list[int]:
-    "Continue one prompt; `sampling` are the other arguments of `stream`."
+    "Continue one prompt; `sampling` holds the other arguments of `stream`."
     return [token for _, token in stream(model, [ids], max_new_tokens, **sampling)]
 
 # %% ../nbs/02_model.ipynb #c1c2e7e7

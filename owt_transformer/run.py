@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'AFTER_FAILURE', 'COLORS', 'write_metrics', 'append_metrics', 'read_metrics', 'content_sha256',
-           'finish_writing', 'save_checkpoint', 'load_checkpoint', 'save_model', 'load_model', 'RunFolder',
+           'finish_writing', 'save_checkpoint', 'load_checkpoint', 'save_model', 'load_model', 'ancestry', 'RunFolder',
            'read_config', 'record_failure', 'check_run_folder', 'find_checkpoint', 'open_run_folder',
            'best_recorded_loss', 'SaveBestModel', 'RunRecorder', 'Run', 'load_run', 'load_runs', 'corpus_color',
            'style_axes', 'validation_curve', 'plot_run', 'label_curves', 'plot_comparison', 'comparison_table']
@@ -20,9 +20,11 @@ import numpy as np, torch
 # %% ../nbs/04b_run.ipynb #a8c4836f
 from .config import Config, CHANGEABLE_ON_RESUME
 from .device import pick_device
-from .files import InputError, atomic_write, check_sha256, read_json, write_json
+from .files import (InputError, atomic_write, check_sha256, load_json, read_json,
+                                   write_json)
+from .llama import from_cs336, load_llama
 from .model import ModelConfig, Transformer, upgrade_fields
-from .tokenizer import Tokenizer
+from .tokenizer import END_OF_TEXT, Tokenizer
 from .train import Diverged
 
 # %% ../nbs/04b_run.ipynb #098ab198
@@ -169,16 +171,51 @@ def save_model(file, model:Transformer, tokenizer:Tokenizer, step:int=0, valid_l
                                tokenizer=tokenizer.to_dict(), step=step, valid_loss=valid_loss),
                     **kwargs)
 
+# %% ../nbs/04b_run.ipynb #abee10ce
+def _load_cs336(path):
+    "Load a checkpoint with CS336's names and the files beside it; return None if it is another."
+    try: weights = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception: return None
+    for key in ('model', 'model_state_dict', 'state_dict'): weights = weights.get(key, weights)
+    weights = {name.removeprefix('_orig_mod.'): w for name, w in weights.items()}
+    if 'token_embeddings.weight' not in weights: return None
+    places = [p/sub for p in path.parents[:2] for sub in ('', 'tokenizer')]
+    found = [next((p/name for p in places if (p/name).is_file()), None)
+             for name in ('config.json', 'vocab.json', 'merges.txt')]
+    if None in found:
+        raise InputError(f'{path} needs config.json, vocab.json and merges.txt of its run beside '
+                         'it: copy them there')
+    model = from_cs336(weights, load_json(found[0]))
+    return model, Tokenizer.from_files(*found[1:], [END_OF_TEXT])
+
 # %% ../nbs/04b_run.ipynb #32864062
 def load_model(path:str|Path, device:str='cpu')->tuple[Transformer, Tokenizer]:
-    "Load a best_model.pt: the model, in evaluation mode, and its tokenizer."
-    device = pick_device(device)
-    content = load_checkpoint(path, remedy='restore a backup, or train again')
+    "Load a model, in evaluation mode, and its tokenizer from a run, a best_model.pt or a Llama."
+    path, device = Path(path), pick_device(device)
+    model, tokenizer = load_llama(path) if any(path.glob('*.safetensors')) else _load_best(path)
+    return model.to(device).eval(), tokenizer
+
+def _load_best(path):
+    if path.is_dir(): path = path/'checkpoints'/'best_model.pt'
+    try: content = load_checkpoint(path, remedy='restore a backup, or train again')
+    except InputError:
+        if found := _load_cs336(path): return found
+        raise
     if 'tokenizer' not in content:
         raise InputError(f'{path} is a checkpoint without a tokenizer: use best_model.pt instead')
-    model = Transformer(ModelConfig(**upgrade_fields(content['config']))).to(device).eval()
+    model = Transformer(ModelConfig(**upgrade_fields(content['config'])))
     model.load_state_dict(content['model'])
     return model, Tokenizer.from_dict(content['tokenizer'])
+
+# %% ../nbs/04b_run.ipynb #0bdb2652
+def ancestry(source:str)->list[dict]:       # of a model that `load_model` reads; '': random weights
+    "List the models that the weights of a run come from, oldest first."
+    if not source: return []
+    config = Path(source)/'config.json'
+    old = read_json(config, older=True) if config.is_file() else {}
+    return old.get('ancestry', []) + [dict(
+        model=source, corpus=old.get('corpus', 'unknown'), steps=old.get('max_iters'),
+        weights_sha256=content_sha256(load_model(source)[0].state_dict()))]
 
 # %% ../nbs/04b_run.ipynb #d0a0689a
 AFTER_FAILURE = {'learning_rate', 'min_learning_rate', 'warmup_iters', 'grad_clip', 'dtype'}
@@ -233,7 +270,8 @@ def check_run_folder(folder:RunFolder, cfg:Config, resume:bool):
     old = read_config(folder)
     failures = old.get('failures')
     if folder.saved() or not failures:      # after a failure without a checkpoint: from the start
-        _check_same(folder, old, cfg, 'give the same values, or choose another --name', failures)
+        _check_same(folder, old, cfg, 'give the same values, or choose another --name; --init-from '
+                    f'{folder} starts from its model', failures)
 
 # %% ../nbs/04b_run.ipynb #54faec22
 def _last_checkpoint(folder, say):
@@ -283,7 +321,8 @@ def open_run_folder(folder:RunFolder, cfg:Config, resume:bool, environment:dict,
     if failures and other and not folder.saved():               # nothing of that run goes on
         for file in folder.metrics, folder.best: file.unlink(missing_ok=True)
     if failures or not old:
-        record = dict(environment=environment, data=data, failures=failures)
+        record = dict(environment=environment, data=data, failures=failures,
+                      ancestry=old.get('ancestry') or ancestry(cfg.init_from))
         write_json(folder.config, asdict(cfg) | {k: v for k, v in record.items() if v != []})
 
 # %% ../nbs/04b_run.ipynb #ccc5ee79

@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['PROMPTS', 'SETTINGS', 'stream_texts', 'continue_texts', 'continue_text', 'write_samples', 'sample_table',
-           'distinct_ngrams', 'repeated_ngrams', 'copied_ngrams', 'truncate_to_lengths', 'measure_writing', 'main']
+           'distinct_ngrams', 'repeated_ngrams', 'copied_ngrams', 'truncate_to_lengths', 'measure_writing',
+           'token_logprobs', 'main']
 
 # %% ../nbs/05c_writing.ipynb #230b9d82
-import argparse, codecs, os, re, sys
+import argparse, codecs, json, math, os, re, sys
 from pathlib import Path
 from typing import Iterator
+import torch
 
 # %% ../nbs/05c_writing.ipynb #91983548
 from .anatomy import evaluate_documents
@@ -18,7 +20,7 @@ from .corpora import iter_documents
 from .files import InputError
 from .kernels import pack_linears
 from .model import Transformer, stream
-from .tokenizer import END_OF_TEXT, Tokenizer
+from .tokenizer import END_OF_TEXT, Tokenizer, from_bytes
 from .run import load_model
 
 # %% ../nbs/05c_writing.ipynb #4f9fc3b3
@@ -26,7 +28,7 @@ def stream_texts(
     model:Transformer, tokenizer:Tokenizer, prompts:list[str], max_new_tokens:int=80,
     **sampling                  # temperature, top_k, top_p and seed, as for model.stream
 )->Iterator[tuple[int,str]]:    # number of the prompt, a piece of new text
-    "Continue the beginnings of several documents; yield each piece of text when it is ready."
+    "Continue the beginnings of several documents; yield each piece of text as soon as it is ready."
     ids, end = tokenizer.encode(END_OF_TEXT), tokenizer.ids[END_OF_TEXT.encode()]
     decoders = [codecs.getincrementaldecoder('utf-8')('replace') for _ in prompts]
     prompts = [ids + tokenizer.encode(p) for p in prompts]
@@ -124,7 +126,7 @@ def measure_writing(
     train:list[str], valid:list[str],       # documents of the training text, and held-out ones
     readers:dict[str,tuple],    # name -> (model, tokenizer) that evaluates the samples
     n:int=64, max_new_tokens:int=120,       # texts for each setting, and their length
-    settings:list[tuple]=SETTINGS           # temperature 0 gives the same text n times: left out
+    settings:list[tuple]=SETTINGS           # without temperature 0: n equal texts
 )->dict:
     "Collect all measurements of this notebook as plain Python values."
     def measure(**setting):
@@ -140,10 +142,13 @@ def _arguments(argv):
     "Parse the command line."
     p = argparse.ArgumentParser(prog='python -m owt_transformer.writing',
                                 description='Let a trained model write, or evaluate a text.')
-    p.add_argument('run', metavar='RUN', help='folder of a run, or a best_model.pt')
+    p.add_argument('run', metavar='RUN', help='a run, a best_model.pt, or a transformers folder')
+    p.add_argument('--json', action='store_true',
+                   help='print a line of JSON for each text, with the log-probability of each token')
     for name, value, kind, note in (
         ('prompt', '', str, 'beginning of each text; empty: the model begins'),
-        ('number', 1, int, 'how many texts to write'),
+        ('prompts', '', str, 'a file with one prompt in each line; -: standard input'),
+        ('number', 1, int, 'how many texts to write for each prompt'),
         ('length', 200, int, 'maximum number of new tokens in each'),
         ('temperature', 1., float, 'above 1 more random, below 1 less; 0: most probable token'),
         ('top-k', None, int, 'sample from the k most probable tokens; None: from all'),
@@ -154,35 +159,84 @@ def _arguments(argv):
         p.add_argument(f'--{name}', default=value, type=kind, help=f'{note} (default: {value!r})')
     return p.parse_args(argv)
 
+# %% ../nbs/05c_writing.ipynb #9406a3dc
+def _prompts(model, tokenizer, args):
+    "List the prompt of each text."
+    text = (sys.stdin.read() if args.prompts == '-' else
+            from_bytes(Path(args.prompts).read_bytes()) if args.prompts else '')
+    given = text.splitlines() if args.prompts else [args.prompt]
+    for n, prompt in ((len(tokenizer.encode(END_OF_TEXT + p)), p) for p in given):
+        if n > (most := model.cfg.context_length):
+            raise InputError(f'the prompt {prompt!r:.20}… has {n} tokens, more than the context of '
+                             f'{most}: shorten it')
+    if not given: raise InputError('no prompt was read: give one in each line')
+    return [p for p in given for _ in range(args.number)]
+
 # %% ../nbs/05c_writing.ipynb #91590b22
+def _sampling(args): return {k: getattr(args, k) for k in ('seed', 'temperature', 'top_k', 'top_p')}
+
 def _write(model, tokenizer, args):
     "Print the first text while it is generated, then the others, with lines between them."
-    texts = [args.prompt]*args.number
-    print(args.prompt, end='', flush=True)
-    for i, piece in stream_texts(model, tokenizer, texts[:], args.length, seed=args.seed,
-            temperature=args.temperature, top_k=args.top_k, top_p=args.top_p):
+    texts = _prompts(model, tokenizer, args)
+    print(texts[0], end='', flush=True)
+    for i, piece in stream_texts(model, tokenizer, texts[:], args.length, **_sampling(args)):
         if i: texts[i] += piece
         else: print(piece, end='', flush=True)
     print(*['', *texts[1:]], sep='\n---\n')
 
+# %% ../nbs/05c_writing.ipynb #8cbc1db9
+@torch.no_grad()
+def token_logprobs(model:Transformer, ids:list[int])->list[float]:      # in nats, one less than ids
+    "Compute the log-probability of each token but the first, given those before it."
+    T, out, ids = model.cfg.context_length, [], torch.tensor(ids, device=model.head.weight.device)
+    while (done := len(out)) < len(ids)-1:
+        end = min(len(ids)-1, done + (T//2 or 1) if done else T)
+        start = max(0, end-T)
+        logp = model(ids[None,start:end])[0,done-start:].float().log_softmax(-1)
+        out += logp.gather(-1, ids[done+1:end+1,None])[:,0].tolist()
+    return out
+
+def _record(model, tokenizer, ids, n, **fields):
+    "Print a text as JSON, with the log-probabilities of its last n tokens."
+    print(json.dumps(fields | dict(tokens=[tokenizer.decode([i]) for i in ids[len(ids)-n:]],
+        logprobs=token_logprobs(model, ids)[len(ids)-1-n:]), ensure_ascii=False), flush=True)
+
+# %% ../nbs/05c_writing.ipynb #61b17b7b
+def _write_json(model, tokenizer, args):
+    "Print a line of JSON for each text, in the order of the prompts."
+    prompts, end = _prompts(model, tokenizer, args), tokenizer.ids[END_OF_TEXT.encode()]
+    starts = [tokenizer.encode(END_OF_TEXT + p) for p in prompts]
+    new, fast = [[] for _ in starts], pack_linears(model, rows=len(starts))
+    for i, token in stream(fast, starts, args.length, stop_id=end, **_sampling(args)):
+        new[i].append(token)
+    for i, (prompt, start, ids) in enumerate(zip(prompts, starts, new)):
+        _record(model, tokenizer, start+ids, len(ids), prompt=prompt, seed=args.seed+i,
+                text=tokenizer.decode(ids))
+
 # %% ../nbs/05c_writing.ipynb #ae496ad6
-def _read(model, tokenizer, path):
-    "Print the bits per byte of a text file."
-    documents = [d for d in iter_documents(path) if d.strip()]
-    if not documents: raise InputError(f'{path} holds no text: give another file')
-    result = evaluate_documents(model, tokenizer, documents)
-    print(f"{result['bits_per_byte']:.3f} bits per byte "
-          f"({result['tokens']:,} tokens, accuracy {result['accuracy']:.1%})")
+def _read(model, tokenizer, args):
+    "Print the bits per byte of a text file, or a line of JSON for each document."
+    documents = [d for d in iter_documents(args.read) if d.strip()]
+    if not documents: raise InputError(f'{args.read} holds no text: give another file')
+    ids = [tokenizer.encode(END_OF_TEXT + d) for d in documents]
+    if args.json:
+        for d, i in zip(documents, ids): _record(model, tokenizer, i, len(i)-1, text=d)
+    elif len(ids := sum(ids, []) + ids[0][:1]) <= model.cfg.context_length+1:
+        bits = -sum(token_logprobs(model, ids))/math.log(2)/len(''.join(documents).encode())
+        print(f'{bits:.3f} bits per byte ({len(ids)-1:,} tokens)')
+    else:
+        result = evaluate_documents(model, tokenizer, documents)
+        print(f"{result['bits_per_byte']:.3f} bits per byte "
+              f"({result['tokens']:,} tokens, accuracy {result['accuracy']:.1%})")
 
 # %% ../nbs/05c_writing.ipynb #1160fdab
 def main(argv:list[str]|None=None)->int:    # exit code: 0 done, 2 invalid input, 130 Ctrl-C
     "Run the command line: let a trained model write, or evaluate a text."
     args = _arguments(argv)
     def work():
-        path = Path(args.run)
-        if path.is_dir(): path = path/'checkpoints'/'best_model.pt'
-        model, tokenizer = load_model(path, args.device)
-        try: _read(model, tokenizer, args.read) if args.read else _write(model, tokenizer, args)
+        model, tokenizer = load_model(args.run, args.device)
+        do = _read if args.read else _write_json if args.json else _write
+        try: do(model, tokenizer, args)
         except BrokenPipeError:             # the reader has left, as with `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
