@@ -135,6 +135,8 @@ class Progress:
         p = progress_fields(row, self.cfg)
         rates = f"lr {p['lr']}, gradient {p['gradient']}, {p['speed']}"
         self.bar.set_postfix_str(f"loss {row['train_loss']:.3f}, {rates}", refresh=False)
+        if self.shown and (n := row.get('skipped_steps')):
+            self.bar.write(f'{n} steps were skipped: their gradient was not finite')
         if self.shown and 'valid_loss' in row:
             self.bar.write(f"step {row['step']:>{self.width}}: training {row['train_loss']:.3f}, "
                            f"validation {row['valid_loss']:.3f} nats per token "

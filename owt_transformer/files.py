@@ -80,9 +80,8 @@ def dump_json(path:str|Path, obj, indent:int=2):    # any object that JSON can r
     with atomic_write(path, 'w') as f: json.dump(obj, f, indent=indent, ensure_ascii=False)
 
 def _unique_keys(pairs):
-    for i, (k, _) in enumerate(pairs):
-        if k in dict(pairs[:i]): raise ValueError(f'{k!r} is there twice')
-    return dict(pairs)
+    if len(found := dict(pairs)) == len(pairs): return found
+    raise ValueError(f'a key is there twice: {", ".join(k for k, _ in pairs)}')
 
 def load_json(path:str|Path, remedy:str='correct it'):      # remedy ends the error message
     "Read JSON; raise `InputError` if it is missing, invalid, nested too deep or has a key twice."
@@ -113,10 +112,10 @@ def read_json(
 )->dict:                # the dictionary given to write_json
     "Read JSON and verify its checksum; raise `InputError` if the file is missing or has changed."
     obj = load_json(path, remedy)
-    found = isinstance(obj, dict) and (     # also under a damaged key
-        'sha256' in obj or re.fullmatch('[0-9a-f]{64}', str([obj, *obj.values()][-1])))
-    if isinstance(obj, dict) and older and not found: return obj
-    if not found or obj.pop('sha256', None) != _digest(obj):
+    known = isinstance(obj, dict)
+    if older and known and 'sha256' not in obj and (        # nor under a damaged key
+            not re.fullmatch('[0-9a-f]{64}', str([0, *obj.values()][-1]))): return obj
+    if not known or obj.pop('sha256', None) != _digest(obj):
         raise InputError(f'{path} has changed since it was written: {remedy}')
     return obj
 
