@@ -108,7 +108,7 @@ class State:
     skipped:Tensor=None                         # of these, and at present in a row; on the device
 
     def __post_init__(self):
-        zeros = partial(torch.zeros, device=self.model.head.weight.device)
+        zeros = partial(torch.zeros, device=self.update.params[0].device)
         if self.loss_sum is None: self.loss_sum = zeros(())
         if self.skipped is None: self.skipped = zeros(2, dtype=torch.long)
 
