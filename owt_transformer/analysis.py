@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 # %% ../nbs/05_analysis.ipynb #a77097da
-from .files import InputError, dump_json
+from .files import InputError, write_json
 from .run import Run, load_run
 from .tokenizer import END_OF_TEXT
 
@@ -128,5 +128,5 @@ def copy_run_record(
     for name in ('summary.json', 'metrics.csv'): shutil.copyfile(folder/name, dest/name)
     config = run.config | {k: Path(run.config.get(k, '')).name          # no local paths
                            for k in ('train_text', 'valid_text', 'data_dir', 'tokenizer')}
-    dump_json(dest/'config.json', config)
+    write_json(dest/'config.json', config)
     return load_run(dest)

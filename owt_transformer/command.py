@@ -9,7 +9,8 @@ __all__ = ['RunContext', 'prepare_training', 'StopFlag', 'progress_fields', 'Pro
            'error_message', 'protect_streams', 'run_with_exit_code', 'main']
 
 # %% ../nbs/04e_command.ipynb #336574f7
-import contextlib, errno, gc, json, math, os, re, shutil, signal, sys, tempfile, time
+import contextlib, errno, gc, math, os, re, shutil, signal, sys, tempfile, time
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import torch, torch.distributed as dist
@@ -21,16 +22,17 @@ from .corpora import CORPORA, find_corpus_files, prepare_data
 from .data import TokenData, token_bytes
 from .device import (Setup, describe_setup, device_name, environment_info,
                                     flops_utilization, main_process_first, make_setup)
-from .files import InputError, atomic_write, dump_json, folder_lock
+from .files import (InputError, atomic_write, folder_lock, read_json, sha256,
+                                   write_json)
 from .kernels import tune_malloc
 from .model import flops_per_token_by_part, generate, parameters_by_part
 from .run import (
     RunFolder, RunRecorder, SaveBestModel, best_recorded_loss, check_run_folder, comparison_table,
-    content_sha256, find_checkpoint, load_checkpoint, load_model, load_run, open_run_folder, plot_comparison, plot_run,
-    save_checkpoint, write_metrics)
+    content_sha256, find_checkpoint, finish_writing, load_checkpoint, load_model, load_run,
+    open_run_folder, plot_comparison, plot_run, record_failure, write_metrics)
 from .step import make_step, micro_batch_size
 from .tokenizer import END_OF_TEXT, Tokenizer
-from .train import State, ValidationHook, evaluate, fit, is_finished
+from .train import Diverged, State, ValidationHook, evaluate, fit, is_finished
 
 # %% ../nbs/04e_command.ipynb #674f191d
 @dataclass
@@ -44,6 +46,11 @@ class RunContext:
     valid:TokenData
     sizes:torch.Tensor      # bytes of each token
     meta:dict               # manifest of the data
+
+    @property
+    def data(self)->dict:
+        "Return the part of the manifest that must not change when a run is resumed."
+        return {k: self.meta[k] for k in ('train', 'valid', 'tokenizer_sha256')}
 
     def evaluate(self, model, max_tokens=None, stride=None):        # an Evaluation
         "Compute the validation loss of a model."
@@ -128,6 +135,8 @@ class Progress:
         p = progress_fields(row, self.cfg)
         rates = f"lr {p['lr']}, gradient {p['gradient']}, {p['speed']}"
         self.bar.set_postfix_str(f"loss {row['train_loss']:.3f}, {rates}", refresh=False)
+        if self.shown and (n := row.get('skipped_steps')):
+            self.bar.write(f'{n} steps were skipped: their gradient was not finite')
         if self.shown and 'valid_loss' in row:
             self.bar.write(f"step {row['step']:>{self.width}}: training {row['train_loss']:.3f}, "
                            f"validation {row['valid_loss']:.3f} nats per token "
@@ -156,6 +165,7 @@ def summarize_run(job:RunContext, state:State, e=None)->dict:
         valid_loss=e.loss, valid_perplexity=e.perplexity, valid_bits_per_byte=e.bits_per_byte,
         sliding_loss=s.loss, sliding_bits_per_byte=s.bits_per_byte,
         bytes_per_token=e.bytes_per_token, valid_tokens=e.tokens, valid_bytes=e.bytes,
+        skipped_steps=sum(row.get('skipped_steps', 0) for row in state.rows),
         best_valid_loss=state.best, floor=job.meta['floor'],
         training_documents=job.meta['train']['documents'],
         parameters=sum(parameters_by_part(cfg.model).values()),
@@ -169,15 +179,15 @@ def summarize_run(job:RunContext, state:State, e=None)->dict:
 def start_or_resume(job:RunContext, resume:bool=False, say=print)->State:
     "Claim the folder; return the state from its checkpoint, or a fresh one."
     cfg, setup, folder = job.cfg, job.setup, job.folder
-    data = {k: job.meta[k] for k in ('train', 'valid', 'tokenizer_sha256')}
     with main_process_first(setup):
-        if setup.is_main: open_run_folder(folder, cfg, resume, environment_info(setup), data)
-    content = find_checkpoint(folder, cfg)
+        if setup.is_main:
+            open_run_folder(folder, cfg, resume, environment_info(setup), job.data, say)
+    content = find_checkpoint(folder, cfg, job.data, say)
     if content: state = State.from_dict(content, cfg, setup.device)
     else:
         state = State.fresh(cfg, setup.device)
         if cfg.init_from: state.model.load_state_dict(load_model(cfg.init_from)[0].state_dict())
-    state.best = best_recorded_loss(folder)
+    state.best = best_recorded_loss(folder, state.best, say)
     where = (f'starting at step 0, because {folder.checkpoint} does not exist' if not content else
              f'finished after {state.step:,} steps; --init-from {folder} starts a new run from it'
              if is_finished(state, cfg) else f'resuming at step {state.step:,}')
@@ -192,7 +202,9 @@ def write_results(job:RunContext, state:State, e=None)->dict:      # e: see summ
         best = load_checkpoint(folder.best, f'restore it, or delete {folder} and train again')
         state.model.load_state_dict(best['model'])
         e = None
-    dump_json(folder.summary, summary := summarize_run(job, state, e))
+    if not folder.metrics.exists(): write_metrics(folder.metrics, state.rows)
+    summary = summarize_run(job, state, e) | dict(metrics_sha256=sha256(folder.metrics))
+    write_json(folder.summary, summary)
     write_missing_results(job, state)
     return summary
 
@@ -207,20 +219,19 @@ def _save_figure(path, figure):
 
 # %% ../nbs/04e_command.ipynb #d37b9576
 def _read_summary(path):
-    try: summary = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError: summary = None
-    if isinstance(summary, dict) and 'samples' in summary: return summary
-    raise InputError(f'{path} is damaged: delete it, and --resume writes it again')
+    summary = read_json(path, remedy := 'delete it, and --resume writes it again', older=True)
+    if 'samples' in summary: return summary
+    raise InputError(f'{path} is damaged: {remedy}')
 
 # %% ../nbs/04e_command.ipynb #7866d5e9
 class _LastEvaluation:
     "A hook that evaluates all tokens after the last step; with `patience`, it shares the loss."
-    def __init__(self, job): self.job, self.result = job, None
+    def __init__(self, job, model): self.job, self.model, self.result = job, model, None
 
     def on_evaluate(self, state, row):
         job = self.job
         if job.setup.is_main and state.step == job.cfg.max_iters:
-            self.result = e = job.evaluate(state.model)
+            self.result = e = job.evaluate(self.model)
             row |= dict(valid_loss=e.loss, valid_bits_per_byte=e.bits_per_byte)
         if job.cfg.patience: row['valid_loss'] = job.setup.broadcast(row.get('valid_loss', 0.))
 
@@ -238,22 +249,40 @@ class TensorBoard:
 # %% ../nbs/04e_command.ipynb #adaba016
 def _train_loop(job, state, hooks, stop):
     "Train with all hooks, save the state if stopped, and return the last evaluation."
-    cfg, setup, folder, last = job.cfg, job.setup, job.folder, _LastEvaluation(job)
+    cfg, setup, folder = job.cfg, job.setup, job.folder
     run_step = make_step(state, job.train, cfg, setup)
+    last, recorder = _LastEvaluation(job, run_step.model), RunRecorder(folder, cfg, job.data)
     with contextlib.ExitStack() as bars:
         if setup.is_main:
             write_metrics(folder.metrics, state.rows)           # those of the checkpoint
             hooks = [bars.enter_context(h(cfg, state)) if isinstance(h, type) else h for h in hooks]
-            hooks = [ValidationHook(job.valid, job.sizes, cfg, setup.precision),
-                     SaveBestModel(folder, job.tokenizer), last, *hooks, RunRecorder(folder, cfg)]
+            hooks = [ValidationHook(job.valid, job.sizes, cfg, setup.precision, run_step.model),
+                     SaveBestModel(folder, job.tokenizer), last, *hooks, recorder]
             if cfg.log == 'tensorboard': hooks.append(TensorBoard(folder.path/'log', state.step))
         fit(state, job.train, cfg, hooks if setup.is_main else [last], run_step, stop)
     with main_process_first(setup):     # no process exits while another is still working
         if setup.is_main and state.step < cfg.max_iters:        # the last step saves anyway
-            save_checkpoint(folder.checkpoint, state.to_dict(cfg))
+            recorder.on_save(state, wait=True)
     return last.result
 
 # %% ../nbs/04e_command.ipynb #516809ae
+_MEMORY = 'too little memory: choose a smaller --batch-size or model, or a larger --accumulate'
+
+def _out_of_memory(e):
+    return isinstance(e, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(e)
+
+@contextlib.contextmanager
+def _recoverable(job):
+    "After divergence or a lack of memory, say how to go on in the same folder."
+    try: yield
+    except Exception as e:
+        if not (isinstance(e, Diverged) or _out_of_memory(e)): raise
+        message = _MEMORY if _out_of_memory(e) else str(e)
+        if job.setup.is_main and job.folder.config.exists(): record_failure(job.folder, message)
+        where = 'the last checkpoint' if job.folder.saved() else 'the first step'
+        raise InputError(f'{message}; then repeat the command with --resume, to continue in '
+                         f'{job.folder} from {where}') from e
+
 def train(
     job:RunContext,        # from prepare_training
     resume:bool=False,      # continue from the folder's checkpoint
@@ -266,6 +295,8 @@ def train(
     with contextlib.ExitStack() as lock:
         with main_process_first(setup):
             if setup.is_main: lock.enter_context(folder_lock(folder.path, wait=False))
+        lock.callback(finish_writing)       # before another process may own the folder
+        lock.enter_context(_recoverable(job))
         state = start_or_resume(job, resume, say)
         if is_finished(state, cfg) and folder.summary.exists():
             summary = _read_summary(folder.summary)
@@ -311,7 +342,7 @@ def make_plan(cfg:Config, setup:Setup)->dict:       # FLOPs; bytes on disk and o
     prepared = f'prepared/{cfg.corpus}-{cfg.vocab_size}-*/meta.json'
     data = 0 if any(Path(cfg.data_dir).glob(prepared)) else 2*size + 2*tokens
     return dict(parameters=n, flops=cfg.tokens*sum(flops_per_token_by_part(cfg.model).values()),
-                disk=data + 28*n,
+                disk=data + 40*n,
                 memory=n*(20 if setup.bf16 else 16) + activations + logits + 2*tokens + 4.5e8)
 
 # %% ../nbs/04e_command.ipynb #eb88549f
@@ -413,6 +444,12 @@ def start_from(cfg:Config)->Config:
     return replace(cfg, **asdict(model.cfg), tokenizer=str(folder)).check()
 
 # %% ../nbs/04e_command.ipynb #b008b192
+def _claim_experiment(args, root):
+    "Write the list of runs, for `--resume --name`; the folder is locked, but may have been taken."
+    if not args.resume: check_run_folder(RunFolder(root), args.runs[0], False)
+    if not (args.resume and (root/'config.json').exists()):
+        write_json(root/'config.json', dict(runs=[asdict(cfg) for cfg in args.runs]))
+
 def run_experiment(args:Experiment, hooks:list=(Progress,), say=print)->bool:   # False: stopped
     "Train all runs of an experiment with `hooks`, then compare them."
     is_main = os.environ.get('RANK', '0') == '0'        # only the first process prints
@@ -422,28 +459,32 @@ def run_experiment(args:Experiment, hooks:list=(Progress,), say=print)->bool:   
     if args.plan: return True
     jobs = [prepare_training(cfg, folder.path, say) for cfg, folder in zip(args.runs, folders)]
     several = len(jobs) > 1 and is_main
-    if several and not (args.resume and (root/'config.json').exists()):     # for --resume --name
-        dump_json(root/'config.json', dict(runs=[asdict(cfg) for cfg in args.runs]))
-    for cfg, job in zip(args.runs, jobs):
-        if args.recorded: say(f'{cfg.name}: {compare_with_record(args.recorded, job.meta)}')
-        say(f'\n{cfg.name}: {describe_setup(job.setup)}')
-        summary = train(job, args.resume, hooks, say=say)
-        if summary is None:
-            say('stopped; continue with the same command and --resume')
-            return False
-        if is_main: say(_result(job, summary))
-    if several: _compare(folders, root, say)
+    with folder_lock(root, wait=False) if several else contextlib.nullcontext():
+        if several: _claim_experiment(args, root)
+        for cfg, job in zip(args.runs, jobs):
+            if args.recorded: say(f'{cfg.name}: {compare_with_record(args.recorded, job.meta)}')
+            say(f'\n{cfg.name}: {describe_setup(job.setup)}')
+            summary = train(job, args.resume, hooks, say=say)
+            if summary is None:
+                say('stopped; continue with the same command and --resume')
+                return False
+            if is_main: say(_result(job, summary))
+        if several: _compare(folders, root, say)
     return True
 
 # %% ../nbs/04e_command.ipynb #af791d8a
 def error_message(e, place='--output-dir or --data-dir'):
     "Explain an error and its remedy in one line; return '' for a bug in this program."
     if isinstance(e, InputError): return str(e)
-    if isinstance(e, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(e):
-        return 'too little memory: choose a smaller --batch-size or model, or a larger --accumulate'
+    if _out_of_memory(e): return _MEMORY
     if isinstance(e, FileNotFoundError): return f'{e}: restore it, or choose another --name'
+    if isinstance(e, BrokenProcessPool):
+        return ('a process that prepares the data was killed, most likely for want of memory: '
+                'choose fewer --workers, and repeat the command')
     if not isinstance(e, OSError): return ''
-    return f'{e}: ' + ('free some space' if e.errno == errno.ENOSPC else f'choose another {place}')
+    remedies = {errno.ENOSPC: 'free some space', errno.EDQUOT: 'free some space of your quota',
+                errno.EFBIG: 'raise the limit for the size of a file (ulimit -f)'}
+    return f'{e}: {remedies.get(e.errno, f"choose another {place}")}'
 
 # %% ../nbs/04e_command.ipynb #7c2649c5
 def protect_streams():

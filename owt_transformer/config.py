@@ -8,7 +8,7 @@ __all__ = ['CHANGEABLE_ON_RESUME', 'PRESETS', 'Config', 'field_choices', 'check_
            'experiment_from_options', 'parse_args']
 
 # %% ../nbs/04a_config.ipynb #30e52f5d
-import argparse, difflib, json, math, re, sys
+import argparse, difflib, math, re, sys
 from dataclasses import dataclass, field, fields, replace
 from importlib import util
 from pathlib import Path
@@ -16,7 +16,7 @@ from fastcore.docments import docments
 
 # %% ../nbs/04a_config.ipynb #7962b68f
 from .corpora import CORPORA
-from .files import InputError
+from .files import InputError, load_json
 from .model import CHOICES, ModelConfig, upgrade_fields
 from .optim import OPTIMIZERS, cosine_lr
 
@@ -142,6 +142,9 @@ def _check_together(c):
                          f'learning_rate={c.learning_rate}: choose a smaller minimum')
     if parts and batch % parts:
         raise InputError(f'accumulate={parts} does not divide batch_size={batch}: choose a divisor')
+    if batch*c.max_iters > 10**9 or c.num_layers > 1000:
+        raise InputError(f'batch_size={batch} times max_iters={c.max_iters} must be at most 10**9, '
+                         f'and num_layers={c.num_layers} at most 1000: choose a smaller run')
     if c.log == 'tensorboard' and not util.find_spec('tensorboard'):
         raise InputError('log=tensorboard needs the package tensorboard: pip install tensorboard')
     if batch*c.context_length > 1<<31:
@@ -190,13 +193,15 @@ def did_you_mean(name:str, known)->str:
     return f'did you mean {near[0]!r}?' if near else f'choose from {", ".join(known)}.'
 
 # %% ../nbs/04a_config.ipynb #5cdcd1a4
+_RECORDS = ('environment', 'data', 'ancestry', 'failures', 'sha256')    # also in a config.json
+
 def config_from_dict(
     values:dict,            # field -> value
     base:Config=Config()    # supplies the fields that are not in `values`
 )->Config:
     "Make a configuration; an unknown key or a wrong type raises `InputError`."
     types = {f.name: f.type for f in fields(Config)}
-    values = upgrade_fields({k: v for k,v in values.items() if k not in ('environment', 'data', 'ancestry')})
+    values = upgrade_fields({k: v for k,v in values.items() if k not in _RECORDS})
     for k in values:
         if k not in types:
             raise InputError(f'{k!r} is not a field of the configuration: {did_you_mean(k, types)}')
@@ -205,12 +210,7 @@ def config_from_dict(
 # %% ../nbs/04a_config.ipynb #4b089c72
 def _read_object(path):
     "Read a JSON object."
-    try: values = json.loads(Path(path).read_text(encoding='utf-8'))
-    except OSError as e:
-        raise InputError(f'{path} cannot be read ({e.strerror}): check the path') from None
-    except (ValueError, RecursionError) as e:
-        raise InputError(f'{path} is not valid JSON ({e}): correct it') from None
-    if isinstance(values, dict): return values
+    if isinstance(values := load_json(path), dict): return values
     raise InputError(f'{path} must hold an object of fields, not a {type(values).__name__}')
 
 # %% ../nbs/04a_config.ipynb #d1bf0274
@@ -305,6 +305,10 @@ def _check_experiment(runs, config, given):
                          'context_length x max_iters): make it equal, or run them one by one')
     if len({r.name for r in runs}) < len(runs):
         raise InputError('two runs have the same name: give each its own "name"')
+    files = {'config.json', 'comparison.md', 'comparison.png'} & {r.name for r in runs}
+    if len(runs) > 1 and files:
+        raise InputError(f'name={min(files)!r} is the name of a file of the experiment: '
+                         'choose another "name"')
     if len(runs) > 1 and (own := {'corpus', 'train_text', 'valid_text'} & given.keys()):
         raise InputError(f'{config} has {len(runs)} runs, each on its own corpus, so {min(own)} '
                          'cannot be set: choose a preset of one run, such as --config owt-sample')
@@ -338,7 +342,8 @@ def experiment_from_options(given:dict, default:str)->Experiment:
     name = name or _experiment_name(config, runs)
     if len(runs) == 1:
         runs = [replace(runs[0], name=name)]
-        if given.get('train_text'): given.setdefault('corpus', Path(given['train_text']).stem)
+        stem = Path(given.get('train_text', '')).stem
+        if stem: given.setdefault('corpus', ''.join(c if c.isprintable() else '_' for c in stem))
     runs = [config_from_dict(given, base=r).check() for r in runs]
     _check_experiment(runs, config, given)
     _check_folder_name(name)

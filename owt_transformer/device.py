@@ -10,6 +10,7 @@ __all__ = ['PEAK_TFLOPS', 'pick_device', 'Setup', 'make_setup', 'main_process_fi
 import contextlib, os, platform, re, shutil, subprocess
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import metadata
 from pathlib import Path
 import numpy as np, torch, torch.distributed as dist
 
@@ -184,7 +185,9 @@ def environment_info(setup:Setup)->dict:
     "Collect the versions, the commit, the device and the precision."
     return dict(owt_transformer=owt_transformer.__version__, commit=git_commit(),
                 python=platform.python_version(), torch=torch.__version__, numpy=np.__version__,
-                device=device_name(setup.device),
+                **{name: metadata.version(name) for name in ('regex', 'tokenizers')},
+                device=device_name(setup.device), threads=torch.get_num_threads(),
+                instructions=torch.backends.cpu.get_cpu_capability(),
                 precision='bfloat16' if setup.bf16 else 'float32', compiled=setup.compile)
 
 # %% ../nbs/04d_device.ipynb #52a2f88d

@@ -173,8 +173,9 @@ if triton:
     def _adamw_kernel(w, m, v, g, now, copy, n, b1, b2, eps, decay,
                       BLOCK:tl.constexpr, COPY:tl.constexpr):
         i = tl.program_id(0).to(tl.int64)*BLOCK + tl.arange(0, BLOCK)       # [BLOCK], like the rest
-        inside = i < n
         lr, c1, c2, factor = tl.load(now), tl.load(now + 1), tl.load(now + 2), tl.load(now + 3)
+        if factor < 0: return
+        inside = i < n
         grad = tl.load(g + i, mask=inside).to(tl.float32)*factor
         mean, square = tl.load(m + i, mask=inside), tl.load(v + i, mask=inside)
         mean += (grad - mean)*(1 - b1)
@@ -190,7 +191,7 @@ if triton:
 def fused_adamw(
     w:Tensor, m:Tensor, v:Tensor,   # weights, mean gradient, mean square: float32, updated in place
     g:Tensor,           # gradient, any floating type
-    now:Tensor,         # float32 [4]: learning rate, 1-beta1**t, 1-beta2**t, clipping factor
+    now:Tensor,         # float32 [4]: learning rate, 1-beta1**t, 1-beta2**t, clipping factor or -1
     betas:tuple[float,float], eps:float, weight_decay:float,    # as in AdamW
     copy:Tensor=None    # if given: receives the new weights in its own precision
 ):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'cross_entropy_plain', 'cross_entropy', 'perplexity', 'bits_per_byte', 'clip_grad_norm_plain',
-           'clip_grad_norm', 'AdamW', 'parameter_groups', 'cosine_lr', 'make_optimizer', 'Update']
+           'clip_grad_norm', 'AdamW', 'parameter_groups', 'cosine_lr', 'make_optimizer', 'step_where', 'Update']
 
 # %% ../nbs/03_optim.ipynb #899e4617
 import inspect, math
@@ -164,6 +164,24 @@ def _check(optimizers, params):
         raise InputError('two optimizers have the same parameter, and both would update it: '
                          'give each parameter to one optimizer')
 
+# %% ../nbs/03_optim.ipynb #fe6f19d3
+@torch.no_grad()
+def step_where(
+    optimizer:torch.optim.Optimizer,
+    ok:Tensor           # bool scalar on the device: if False, nothing changes
+):
+    "Call `optimizer.step()` and undo it unless `ok`, without a GPU sync."
+    if getattr(optimizer, '_step_supports_amp_scaling', False):
+        optimizer.found_inf = 1 - ok.float()
+        return optimizer.step()
+    params = [p for g in optimizer.param_groups for p in g['params'] if p.grad is not None]
+    kept = [t for p in params for t in (p, *optimizer.state.get(p, {}).values())
+            if isinstance(t, Tensor) and t.device == ok.device]
+    old = [t.clone() for t in kept]
+    for p in params: p.grad = torch.where(ok, p.grad, 0)
+    optimizer.step()
+    for t, o in zip(kept, old): t.copy_(torch.where(ok, t, o))
+
 # %% ../nbs/03_optim.ipynb #e35c4286
 class Update:
     "One or more torch optimizers, as a training step sees them."
@@ -174,11 +192,12 @@ class Update:
         self.params = [p for o in optimizers for g in o.param_groups for p in g['params']]
         _check(optimizers, self.params)
 
-    def step(self, lr:float):
+    def step(self, lr:float, ok:Tensor=torch.tensor(True)):     # ok: False changes nothing
         "Update all parameters at this learning rate, times the `lr_scale` of their group."
         for o in self.optimizers:
             for g in o.param_groups: g['lr'] = lr*g.get('lr_scale', 1.)
-            o.step()
+            if ok.is_cuda: step_where(o, ok)
+            elif ok: o.step()
 
     def zero_grad(self):
         "Clear the gradients."

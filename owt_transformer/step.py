@@ -161,8 +161,10 @@ class FastStep(PlainStep):
 
     def run(self):
         "Run one training step."
+        before = self.state.loss_sum.clone()
         self.backward()
         self.update_weights()
+        self.count_skipped(before)
         self.step += 1
 
     def __call__(self):
@@ -184,7 +186,7 @@ def warm_up(self:FastStep):
 def state_tensors(self:FastStep)->list[Tensor]:
     "List the tensors that one step changes and the next one reads."
     states = self.state.update.optimizers[0].state.values()
-    return [self.step, self.state.loss_sum, *itertools.chain(*self.pairs),
+    return [self.step, self.state.loss_sum, self.state.skipped, *itertools.chain(*self.pairs),
             *itertools.chain(*(s.values() for s in states))]
 
 # %% ../nbs/04c_step.ipynb #f6bd946f
@@ -206,21 +208,23 @@ def fused_update(
     optimizer:torch.optim.AdamW,
     pairs:list,         # (master weight, working weight with its gradient) of each parameter
     grad_clip:float,    # largest norm of the gradient
-    now:Tensor,         # float32 [4]: a row of schedule_table; the last entry gets the factor
+    now:Tensor,         # float32 [4]: a row of schedule_table; the last gets the factor, or -1
     norm:Tensor         # receives the norm before clipping
 ):
     "Clip, update and copy all weights with `fused_adamw`, without a host sync."
     working = dict(pairs)
     norms = torch._foreach_norm([q.grad for q in working.values()], 2, torch.float32)
     norm.copy_(torch.stack(norms).norm())
-    now[3] = (grad_clip/(norm + 1e-6)).clamp(max=1)
+    ok = norm.isfinite()
+    now[3] = torch.where(ok, (grad_clip/(norm + 1e-6)).clamp(max=1), -1)        # -1: no update
     for group in optimizer.param_groups:
         row = torch.cat([now[:1]*group.get('lr_scale', 1.), now[1:]])
         for p in group['params']:
             s, q = optimizer.state[p], working[p]
             fused_adamw(p.data, s['exp_avg'], s['exp_avg_sq'], q.grad, row, group['betas'],
                         group['eps'], group['weight_decay'], None if q is p else q.data)
-    torch._foreach_add_([s['step'] for s in optimizer.state.values()], 1)
+    steps = [s['step'] for s in optimizer.state.values()]
+    torch._foreach_add_(steps, [ok.float()]*len(steps))
 
 # %% ../nbs/04c_step.ipynb #624e4a3d
 @patch
@@ -229,13 +233,15 @@ def update_weights(self:FastStep):
     "Clip the gradients, update the master weights and refresh the working weights."
     update, cfg, bf16 = self.state.update, self.cfg, self.setup.bf16
     if self.one_pass:
-        self.now[:3] = table_row(self.schedule, self.step)
+        done = update.optimizers[0].state[self.pairs[0][0]]['step'].long()[None]    # not skipped
+        self.now[:1] = table_row(self.schedule, self.step)[:1]
+        self.now[1:3] = table_row(self.schedule, done)[1:]
         fused_update(update.optimizers[0], self.pairs, cfg.grad_clip, self.now, self.norm)
     else:
         if bf16:
             for p, q in self.pairs: p.grad = q.grad.float()
         self.norm = clip_grad_norm([p for p, q in self.pairs], cfg.grad_clip)
-        update.step(cfg.lr(self.state.step))
+        update.step(cfg.lr(self.state.step), self.norm.isfinite())
         if bf16:
             for p, q in self.pairs: q.copy_(p)
     for p, q in self.pairs: p.grad = q.grad = None
