@@ -135,9 +135,12 @@ def _copied(obj):
     if isinstance(obj, dict): return {k: _copied(v) for k, v in obj.items()}
     return type(obj)(map(_copied, obj)) if isinstance(obj, (list, tuple)) else obj
 
-def save_checkpoint(file:str|Path|BinaryIO, content:dict,
-                    wait:bool=True,         # False: another thread writes a copy
-                    previous:Path=None):    # receives the old file, in the same folder
+def save_checkpoint(
+    file:str|Path|BinaryIO,
+    content:dict,
+    wait:bool=True,         # False: another thread writes a copy
+    previous:Path=None      # if given: receives the old file, in the same folder
+):
     "Save nested values and tensors; if a tensor is not finite, raise and keep the old file."
     finish_writing()
     if wait: _write_checkpoint(file, content, previous)
@@ -282,8 +285,12 @@ def _last_checkpoint(folder, say):
         os.replace(folder.checkpoint, folder.checkpoint.with_name('damaged_checkpoint.pt'))
     return content
 
-def find_checkpoint(folder:RunFolder, cfg:Config, data:dict|None=None,  # data: its fingerprint
-                    say=print)->dict|None:      # the last intact one; say: receives a warning
+def find_checkpoint(
+    folder:RunFolder,
+    cfg:Config,
+    data:dict|None=None,    # its fingerprint
+    say=print               # receives a warning if the checkpoint is damaged
+)->dict|None:               # the content of the last intact checkpoint, if there is one
     "Load the checkpoint of a folder; raise `InputError` if it belongs to another run."
     if not folder.saved(): return None
     content = _last_checkpoint(folder, say)
