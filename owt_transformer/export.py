@@ -37,7 +37,9 @@ pipeline_tag: text-generation
 ---
 # {name}
 
-A small Llama-style Transformer, trained from scratch with `owt_transformer`. It continues a text of the kind that it was trained on. The tokenizer adds `<|endoftext|>` at the beginning, and the model ends a text with the same token.
+A small Llama-style Transformer, trained from scratch with `owt_transformer`. It continues a text
+of the kind that it was trained on. The tokenizer adds `<|endoftext|>` at the beginning, and the
+model ends a text with the same token.
 
 | | |
 |---|--:|
@@ -49,7 +51,8 @@ Studying and teaching how language models work.
 
 ## Limits
 
-The model is too small to know facts or to follow instructions. It may repeat what is offensive or private in its training text. It was trained on at most {cfg.context_length:,} tokens at a time.
+The model is too small to know facts or to follow instructions. It may repeat what is offensive or
+private in its training text. It was trained on at most {cfg.context_length:,} tokens at a time.
 """
 UNITS = {
     'held-out text, nats per token': 'valid_loss', 'perplexity per token': 'valid_perplexity',

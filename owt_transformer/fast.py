@@ -459,7 +459,8 @@ def learn(tables, merges, row, stop):
 # %% ../nbs/00b_fast.ipynb #25c79970
 def learn_merges(words:WordTable, num_merges:int, **kwargs)->np.ndarray:    # for index_words
     "Learn at most `num_merges` merges: pairs of ids, int64 [merges, 2]."
-    tables, merges, row = index_words(words, num_merges, **kwargs), np.zeros((num_merges, 2), int), 0
+    tables, row = index_words(words, num_merges, **kwargs), 0
+    merges = np.zeros((num_merges, 2), np.int64)
     with tqdm(total=num_merges, desc='learn merges', leave=False, delay=1) as bar:
         while row < num_merges:
             stop = learn(tables, merges, row, min(row+500, num_merges))

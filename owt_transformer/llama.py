@@ -138,7 +138,8 @@ def config_from_llama(theirs:dict)->ModelConfig:        # config.json, as a dict
     except KeyError as e: raise InputError(f'config.json lacks {e}: restore a copy') from None
 
 # %% ../nbs/02a_llama.ipynb #8e391c2e
-PROBE = ("I'll say: \u201cna\u00efve caf\u00e9\u201d costs 1234567.89,\n\n\tisn't it?   x_y = A1b2; "
+PROBE = ("I'll say: \u201cna\u00efve caf\u00e9\u201d costs 1234567.89,\n\n\tisn't it?   "
+         "x_y = A1b2; "
          "\u6570\u5b66 \U0001f600 THEY'RE e\u0301\r\n  end ")
 
 def read_tokenizer_json(path:str|Path)->Tokenizer:

@@ -144,7 +144,7 @@ def _arguments(argv):
                                 description='Let a trained model write, or evaluate a text.')
     p.add_argument('run', metavar='RUN', help='a run, a best_model.pt, or a transformers folder')
     p.add_argument('--json', action='store_true',
-                   help='print a line of JSON for each text, with the log-probability of each token')
+                   help='print a line of JSON for each text, with the log-probabilities')
     for name, value, kind, note in (
         ('prompt', '', str, 'beginning of each text; empty: the model begins'),
         ('prompts', '', str, 'a file with one prompt in each line; -: standard input'),
