@@ -94,7 +94,8 @@ def field_choices()->dict[str,tuple]:
 CHANGEABLE_ON_RESUME = {
     'device', 'compile', 'step', 'accumulate', 'deterministic',             # rounding at most
     'data_dir', 'train_text', 'valid_text', 'tokenizer',                    # SHA-256 is compared
-    'workers', 'name', 'log', 'sample_tokens', 'eval_interval', 'log_interval', 'checkpoint_interval'}
+    'workers', 'name', 'log', 'sample_tokens',
+    'eval_interval', 'log_interval', 'checkpoint_interval'}
 
 # %% ../nbs/04a_config.ipynb #ef0663d1
 def _check_type(name, value, typ):

@@ -135,12 +135,9 @@ def _copied(obj):
     if isinstance(obj, dict): return {k: _copied(v) for k, v in obj.items()}
     return type(obj)(map(_copied, obj)) if isinstance(obj, (list, tuple)) else obj
 
-def save_checkpoint(
-    file:str|Path|BinaryIO,
-    content:dict,
-    wait:bool=True,         # False: another thread writes a copy
-    previous:Path=None      # if given: receives the old file, in the same folder
-):
+def save_checkpoint(file:str|Path|BinaryIO, content:dict,
+                    wait:bool=True,         # False: another thread writes a copy
+                    previous:Path=None):    # receives the old file, in the same folder
     "Save nested values and tensors; if a tensor is not finite, raise and keep the old file."
     finish_writing()
     if wait: _write_checkpoint(file, content, previous)
@@ -285,12 +282,8 @@ def _last_checkpoint(folder, say):
         os.replace(folder.checkpoint, folder.checkpoint.with_name('damaged_checkpoint.pt'))
     return content
 
-def find_checkpoint(
-    folder:RunFolder,
-    cfg:Config,
-    data:dict|None=None,    # its fingerprint
-    say=print               # receives a warning if the checkpoint is damaged
-)->dict|None:               # the content of the last intact checkpoint, if there is one
+def find_checkpoint(folder:RunFolder, cfg:Config, data:dict|None=None,  # data: its fingerprint
+                    say=print)->dict|None:      # the last intact one; say: receives a warning
     "Load the checkpoint of a folder; raise `InputError` if it belongs to another run."
     if not folder.saved(): return None
     content = _last_checkpoint(folder, say)
@@ -327,7 +320,7 @@ def open_run_folder(folder:RunFolder, cfg:Config, resume:bool, environment:dict,
 
 # %% ../nbs/04b_run.ipynb #ccc5ee79
 def best_recorded_loss(folder:RunFolder, known:float=math.inf, say=print)->float:
-    "Read the loss of best_model.pt (nats per token); return infinity, with a warning, if it is lost."
+    "Read the loss of best_model.pt, nats per token; warn and return infinity if it is lost."
     if not folder.best.exists() and known == math.inf: return math.inf
     try: return load_checkpoint(folder.best)['valid_loss']
     except InputError as e: say(f'WARNING: {e}; the next evaluation writes a new one')
