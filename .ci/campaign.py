@@ -1,6 +1,6 @@
 """Break runs at their writes, syncs and renames, damage their files, and see what follows:
 
-python .ci/campaign.py [--every N] [--flips N] [--out nbs/results/reliability.json]
+python .ci/campaign.py [--every N] [--flips N] [--out nbs/results/reliability/campaign.json]
 
 A tiny run is trained without disturbance. Then the same run is killed, or gets an error of the disk, at every
 N-th write, sync or rename of its folder, and is resumed: it must end with the same bits and the same rows, and
