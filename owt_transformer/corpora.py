@@ -17,7 +17,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Iterable, Iterator, NamedTuple
 import numpy as np
-from fastcore.script import anno_parser
 from tqdm.auto import tqdm
 
 # %% ../nbs/01a_corpora.ipynb #cc6cf278
@@ -503,6 +502,7 @@ def run_command(
 
 def main(argv:list[str]|None=None)->int:
     "Parse the command line and run it."
+    from fastcore.script import anno_parser             # imported late: training needs none of it
     argv = [re.sub('^--[^=]+', lambda flag: '--' + flag[0][2:].replace('-', '_'), a)
             for a in (sys.argv[1:] if argv is None else argv)]
     parser = anno_parser(run_command, prog='python -m owt_transformer.corpora')
