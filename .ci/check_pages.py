@@ -5,9 +5,11 @@
 3. Executed again, a page shows what it shows now.
 """
 import ast, contextlib, re, sys
+from multiprocessing import get_context
 from pathlib import Path
 import nbformat
-from nbclient import NotebookClient
+from execnb.nbio import dict2nb
+from execnb.shell import CaptureShell
 
 nbs = Path(__file__).resolve().parent.parent/'nbs'
 ANCHOR = re.compile(r'([^\s()\[\]*`|–>]+)([*`]*)<!--(.*?)-->', re.S)                        # a value, its marks, an expression
@@ -47,24 +49,33 @@ def code_problems(source):
     for label in [k.value for n in nodes if isinstance(n, ast.Call) for k in n.keywords if k.arg in ('title', 'xlabel', 'ylabel')]:
         if not isinstance(label, ast.Constant) or NUMBER.search(METHOD.sub('', label.value)): yield f'a label is computed or holds a number: {ast.unparse(label)}'
 
-def shown(nb): return [[o['data'][k] for o in c.get('outputs', []) for k in ('text/markdown', 'text/html') if k in o.get('data', {})] for c in nb.cells]
-def problems(nb, path, names):
+def shown(nb):
+    return [[''.join(o['data'][k]) for o in c.get('outputs', []) for k in ('text/markdown', 'text/html') if k in o.get('data', {})] for c in nb.cells]
+
+def problems(path):
+    "What is wrong with a page: its code, its numbers, or what it shows."
+    nb = nbformat.read(path, as_version=4)
     for i, c in enumerate(nb.cells if path.name != 'names.ipynb' else []):
         found = code_problems(c.source) if c.cell_type == 'code' else prose_problems(c.source, names)
         yield from (f'cell {i}: {problem}' for problem in found)
-    before = shown(nb)
-    NotebookClient(nb, timeout=600, kernel_name='python3', resources={'metadata': {'path': str(path.parent)}}).execute()
-    yield from (f'cell {i} shows something else now: execute the page and read it' for i, (a, b) in enumerate(zip(before, shown(nb))) if a != b)
+    again = dict2nb(nb)
+    with contextlib.chdir(path.parent): CaptureShell().run_all(again, exc_stop=True)
+    yield from (f'cell {i} shows something else now: execute the page and read it' for i, (a, b) in enumerate(zip(shown(nb), shown(again))) if a != b)
+
+def check(path):
+    found = [*problems(path)]
+    print(*[f'FAILED: {path.name}: {p}' for p in found] or [f'ok: {path.name} says what was recorded'], sep='\n', flush=True)
+    return bool(found)
+
+def fix(path):
+    nb = nbformat.read(path, as_version=4)
+    for c in nb.cells: c.source = recomputed(c.source, names)
+    nbformat.write(nb, path)
 
 if __name__ == '__main__':
-    names, failed = facts(), 0
-    for path in [Path(a).resolve() for a in sys.argv[1:] if a != '--fix'] or [nbs/'index.ipynb', nbs/'names.ipynb', *sorted((nbs/'experiments').glob('*.ipynb'))]:
-        nb = nbformat.read(path, as_version=4)
-        if '--fix' in sys.argv:
-            for c in nb.cells: c.source = recomputed(c.source, names)
-            nbformat.write(nb, path)
-        else:
-            found = [*problems(nb, path, names)]
-            failed += bool(found)
-            print(*[f'FAILED: {path.name}: {p}' for p in found] or [f'ok: {path.name} says what was recorded'], sep='\n')
-    sys.exit(bool(failed))
+    pages = [Path(a).resolve() for a in sys.argv[1:] if a != '--fix'] or [nbs/'index.ipynb', nbs/'names.ipynb', *sorted((nbs/'experiments').glob('*.ipynb'))]
+    names = facts()
+    if '--fix' in sys.argv:
+        for path in pages: fix(path)
+    else:
+        with get_context('fork').Pool(2, maxtasksperchild=1) as pool: sys.exit(any(pool.map(check, pages, 1)))     # a fresh process for each page

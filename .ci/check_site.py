@@ -5,6 +5,7 @@ Each page must open without errors, need nothing from another host, fit its wind
 import argparse, configparser, sys, threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -54,6 +55,7 @@ class Visit:
         page.goto(base + name, wait_until='load')
         page.wait_for_timeout(100)                      # scripts that start when the page has loaded
         self.found = page.evaluate(COLLECT)
+        self.heading = page.locator('h1').first.inner_text().strip()
 
     def asked(self, request):
         if request.url.startswith(self.base): self.loaded.add(file_of(request.url, self.base))
@@ -63,14 +65,16 @@ def file_of(url, base):
     path = unquote(urlsplit(url).path)[len(urlsplit(base).path):]
     return path + 'index.html' if path.endswith('/') or not path else path
 
-def check_pages(visits, folder):
-    for v in visits:
-        yield from ((v.name, p) for p in v.problems)
-        yield from ((v.name, f'a formula is not MathML: {tex}') for tex in v.found['raw'])
-        weight = sum((folder/f).stat().st_size for f in v.loaded if (folder/f).is_file())
-        if weight > HEAVIEST: yield v.name, f'weighs {weight/1e6:.2f} MB, more than {HEAVIEST/1e6}'
+def check_page(v, folder):
+    yield from v.problems
+    yield from (f'a formula is not MathML: {tex}' for tex in v.found['raw'])
+    weight = sum((folder/f).stat().st_size for f in v.loaded if (folder/f).is_file())
+    if weight > HEAVIEST: yield f'weighs {weight/1e6:.2f} MB, more than {HEAVIEST/1e6}'
+
+def check_titles(visits):
     titles = [v.found['title'].strip() for v in visits if v.width == 1280]
     yield from (('site', f'two pages have the title {t!r}') for t in set(titles) if titles.count(t) > 1 or not t)
+    if not any(v.charts for v in visits): yield 'site', 'holds no charts'
 
 def check_links(visits, folder):
     "Links lead to pages and anchors that exist, none to a placeholder, and every page can be reached."
@@ -88,50 +92,51 @@ def check_links(visits, folder):
     while todo: reached |= todo; todo = set().union(*(leads.get(n, set()) for n in todo)) - reached
     yield from (('site', f'no link leads to {n}') for n in ids.keys() - reached)
 
-def check_layout(visits):
-    for v in visits:
-        v.page.evaluate(OPEN_FOLDS)
-        yield from ((v.name, f'wider than {v.width} px: {e}') for e in v.page.evaluate(TOO_WIDE)[:3])
-        if v.width == 1280: yield from ((v.name, f'code does not fit: {line}') for line in v.page.evaluate(CUT_OFF))
+def check_interaction(v):
+    v.charts = v.page.locator('.owt-chart').count()
+    if v.charts and v.width == 1280: yield from check_charts(v.page)
 
-def check_access(visits):
+def check_layout(v):
+    v.page.evaluate(OPEN_FOLDS)
+    yield from (f'wider than {v.width} px: {e}' for e in v.page.evaluate(TOO_WIDE)[:3])
+    if v.width == 1280: yield from (f'code does not fit: {line}' for line in v.page.evaluate(CUT_OFF))
+
+def check_access(v):
     "axe finds nothing serious at the width of a telephone, where more boxes scroll; in the dark theme, contrast alone."
-    for theme in 'light', 'dark':
-        for v in (v for v in visits if v.width == 390):
-            if theme == 'dark': v.page.emulate_media(color_scheme='dark'), v.page.reload()
-            v.page.evaluate(SKIP)                       # code is coloured alike everywhere: ten blocks a page will do
-            rules = RULES if theme == 'light' else {'runOnly': ['color-contrast']}
-            for rule in Axe().run(v.page, context={'exclude': ['.skipped']}, options=rules).response['violations']:
-                if rule['impact'] in ('serious', 'critical'):
-                    yield from ((v.name, f'axe, {theme}: {rule["id"]}: {n["target"]}') for n in rule['nodes'])
+    for theme in ('light', 'dark') if v.width == 390 else ():
+        if theme == 'dark': v.page.emulate_media(color_scheme='dark'), v.page.reload()
+        v.page.evaluate(SKIP)                           # code is coloured alike everywhere: ten blocks a page will do
+        rules = RULES if theme == 'light' else {'runOnly': ['color-contrast']}
+        for rule in Axe().run(v.page, context={'exclude': ['.skipped']}, options=rules).response['violations']:
+            if rule['impact'] in ('serious', 'critical'): yield from (f'axe, {theme}: {rule["id"]}: {n["target"]}' for n in rule['nodes'])
 
-def check_search(visits):
+def check_search(context, visits):
     "The search box finds each page by its title."
-    box = visits[0].page.locator('.smalldocs-search input:visible, .aa-Input:visible').first
+    page = context.new_page()
+    page.goto(visits[0].base + 'index.html')
+    box = page.locator('.smalldocs-search input:visible, .aa-Input:visible').first
     for v in (v for v in visits if v.width == 1280):
-        box.fill(v.page.locator('h1').first.inner_text().strip(), timeout=3000)
-        visits[0].page.wait_for_timeout(600)            # the box waits for a pause in the typing
-        answers = visits[0].page.eval_on_selector_all('a.search-result, .aa-Panel a[href]', 'found => found.map(a => a.href)')
+        box.fill(v.heading, timeout=3000)
+        page.wait_for_timeout(600)                      # the box waits for a pause in the typing
+        answers = page.eval_on_selector_all('a.search-result, .aa-Panel a[href]', 'found => found.map(a => a.href)')
         if v.name not in [file_of(url, v.base) for url in answers]: yield v.name, 'the search does not find it by its title'
-
-def check_interaction(visits):
-    pages = [v for v in visits if v.width == 1280 and v.page.locator('.owt-chart').count()]
-    if not pages: yield 'site', 'holds no charts'
-    yield from ((v.name, problem) for v in pages for problem in check_charts(v.page))
 
 def main(folder, chromium, thorough):
     server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     base, names = f'http://127.0.0.1:{server.server_port}{sub_path}/', sorted(f.relative_to(folder).as_posix() for f in folder.rglob('*.html'))
+    visits, problems = [], []
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=FLAGS)
-        context = browser.new_context(reduced_motion='reduce')
+        context = p.chromium.launch(executable_path=chromium, args=FLAGS).new_context(reduced_motion='reduce')
         context.route(lambda url: not url.startswith(base), lambda route: route.abort())
-        visits = [Visit(context, base, name, width) for width in SIZES for name in names]
-        checks = [check_pages(visits, folder), check_links(visits, folder), check_interaction(visits), check_layout(visits)]
-        if thorough: checks += [check_search(visits), check_access(visits)]
-        problems = list(dict.fromkeys(problem for check in checks for problem in check))
-        browser.close()
+        for name, width in product(names, SIZES):
+            visits.append(v := Visit(context, base, name, width))
+            checks = [check_interaction(v), check_layout(v), *([check_access(v)] if thorough else []), check_page(v, folder)]
+            problems += [(name, problem) for check in checks for problem in check]
+            v.page.close()                              # each open page slows down all others
+        checks = [check_titles(visits), check_links(visits, folder), *([check_search(context, visits)] if thorough else [])]
+        problems = list(dict.fromkeys([*problems, *(problem for check in checks for problem in check)]))
+        context.browser.close()
     for name, problem in problems: print(f'FAILED: {name}: {problem}')
     print(f'{len(names)} pages at {len(SIZES)} widths, {len(problems)} problems')
     return bool(problems) or not names
