@@ -257,7 +257,8 @@ def _train_loop(job, state, hooks, stop):
             write_metrics(folder.metrics, state.rows)           # those of the checkpoint
             hooks = [bars.enter_context(h(cfg, state)) if isinstance(h, type) else h for h in hooks]
             hooks = [ValidationHook(job.valid, job.sizes, cfg, setup.precision, run_step.model),
-                     SaveBestModel(folder, job.tokenizer), last, *hooks, recorder]
+                     SaveBestModel(folder, job.tokenizer, cfg.context_length),
+                     last, *hooks, recorder]
             if cfg.log == 'tensorboard': hooks.append(TensorBoard(folder.path/'log', state.step))
         fit(state, job.train, cfg, hooks if setup.is_main else [last], run_step, stop)
     with main_process_first(setup):     # no process exits while another is still working
@@ -342,7 +343,7 @@ def make_plan(cfg:Config, setup:Setup)->dict:       # FLOPs; bytes on disk and o
     prepared = f'prepared/{cfg.corpus}-{cfg.vocab_size}-*/meta.json'
     data = 0 if any(Path(cfg.data_dir).glob(prepared)) else 2*size + 2*tokens
     return dict(parameters=n, flops=cfg.tokens*sum(flops_per_token_by_part(cfg.model).values()),
-                disk=data + 40*n,
+                disk=data + 44*n,
                 memory=n*(20 if setup.bf16 else 16) + activations + logits + 2*tokens + 4.5e8)
 
 # %% ../nbs/04e_command.ipynb #eb88549f
