@@ -210,6 +210,8 @@ def load_model(path:str|Path, device:str='cpu')->tuple[Transformer, Tokenizer]:
 
 def _load_best(path):
     if path.is_dir(): path = path/'checkpoints'/'best_model.pt'
+    if path.suffix == '.safetensors':
+        raise InputError(f'{path} holds weights without a tokenizer: use best_model.pt instead')
     try: content = load_checkpoint(path, remedy='restore a backup, or train again')
     except InputError:
         if found := _load_cs336(path): return found
