@@ -7,13 +7,13 @@ __all__ = ['GOLDEN', 'TOLERANCE', 'uniform', 'golden_tokens', 'golden_start', 'g
            'golden_machine', 'check_golden', 'train_again', 'result_files', 'check_records', 'write_sums',
            'find_golden', 'record', 'reproduce', 'main']
 
-# %% ../nbs/04h_reproduce.ipynb #df1d6b54
+# %% ../nbs/04h_reproduce.ipynb #1ce04409
 import argparse, hashlib, io, math, re, sys, tempfile
 from dataclasses import replace
 from pathlib import Path
 import numpy as np, torch
 
-# %% ../nbs/04h_reproduce.ipynb #128a532f
+# %% ../nbs/04h_reproduce.ipynb #adffab3f
 from .command import run_experiment, run_with_exit_code
 from .config import Config, data_hashes, parse_args
 from .data import TokenData, splitmix64
@@ -24,7 +24,7 @@ from .run import (load_checkpoint, load_run, load_runs, save_checkpoint,
 from .step import make_step
 from .train import State, fit
 
-# %% ../nbs/04h_reproduce.ipynb #b7a47178
+# %% ../nbs/04h_reproduce.ipynb #f5b64a3d
 GOLDEN = Config(
     name='golden', vocab_size=97, context_length=32, d_model=32, num_layers=2, num_heads=2, d_ff=64,
     batch_size=4, max_iters=100, warmup_iters=10, learning_rate=1e-2, min_learning_rate=1e-3,
@@ -36,7 +36,7 @@ def uniform(n:int, seed:int)->np.ndarray:       # float64 [n], from -1/2 to 1/2
     k = np.arange(n, dtype=np.uint64) + np.uint64(seed << 32)
     return (splitmix64(k) >> np.uint64(40))/2**24 - .5
 
-# %% ../nbs/04h_reproduce.ipynb #defb3b4f
+# %% ../nbs/04h_reproduce.ipynb #a9fb8d03
 def golden_tokens(n:int=20_000)->np.ndarray:    # int64 [n]
     "Return a text in which each token has four successors."
     tokens = [0]
@@ -52,7 +52,7 @@ def golden_start(cfg:Config=GOLDEN)->State:
             w.copy_(torch.from_numpy(uniform(w.numel(), i + 1).reshape(w.shape)/4))
     return state
 
-# %% ../nbs/04h_reproduce.ipynb #c60fa070
+# %% ../nbs/04h_reproduce.ipynb #aa5abb39
 class _After:
     "True once a state has done some number of steps."
     def __init__(self, state, step): self.state, self.step = state, step
@@ -74,14 +74,14 @@ def golden_losses(
         state = State.from_dict(load_checkpoint(file), cfg)
     return [row['train_loss'] for row in state.rows]
 
-# %% ../nbs/04h_reproduce.ipynb #49246301
+# %% ../nbs/04h_reproduce.ipynb #e83220d3
 def relative_difference(losses:list[float], recorded:list[float])->float:
     "Return the largest relative difference; infinity if lengths differ or a value is not finite."
     if len(losses) != len(recorded): return math.inf
     apart = np.abs(np.array(losses)/np.array(recorded) - 1)
     return float(apart.max()) if np.isfinite(apart).all() else math.inf
 
-# %% ../nbs/04h_reproduce.ipynb #dc5f7445
+# %% ../nbs/04h_reproduce.ipynb #0721888e
 def golden_machine()->dict:
     "Describe what decides how float32 operations round."
     return dict(torch=torch.__version__, features=_cpu_features(),
@@ -106,7 +106,7 @@ def check_golden(
     if same: return False, f'golden losses differ by up to {apart:.0e}, but must be equal here'
     return apart < 1e-5, f'golden losses differ by up to {apart:.0e}; the limit is 1e-05'
 
-# %% ../nbs/04h_reproduce.ipynb #f2c87c07
+# %% ../nbs/04h_reproduce.ipynb #0dca3da6
 TOLERANCE = .01     # of validation losses, relative
 
 def train_again(
@@ -132,7 +132,7 @@ def train_again(
 def _distance_of(new, old, column):
     return relative_difference(*(list(validation_curve(r, 'step', column)[1]) for r in (new, old)))
 
-# %% ../nbs/04h_reproduce.ipynb #1a167144
+# %% ../nbs/04h_reproduce.ipynb #a060428e
 def result_files(folder:Path)->dict[str,str]:       # path below the folder -> SHA-256
     "Hash the files of recorded results."
     files = sorted(p for p in folder.rglob('*') if p.is_file() and p.name != 'SHA256SUMS')
@@ -155,7 +155,7 @@ def write_sums(folder:Path):
     lines = [f'{digest}  {name}\n' for name, digest in result_files(folder).items()]
     with atomic_write(folder/'SHA256SUMS', 'w') as f: f.writelines(lines)
 
-# %% ../nbs/04h_reproduce.ipynb #4510dbfd
+# %% ../nbs/04h_reproduce.ipynb #ea89877e
 def find_golden(results:Path)->Path:
     "Return the file of golden losses."
     if (golden := results/'golden'/'float32.json').is_file(): return golden
@@ -183,7 +183,7 @@ def reproduce(results:Path, skip_demo:bool=False, say=print)->bool:
         + '; '.join(words for _, words in checks))
     return good
 
-# %% ../nbs/04h_reproduce.ipynb #c71641c9
+# %% ../nbs/04h_reproduce.ipynb #a67ac7de
 def main(argv:list[str]|None=None)->int:    # exit code: 0 yes, 1 no, 2 invalid input, 130 Ctrl-C
     "Run the command line."
     p = argparse.ArgumentParser(prog='python -m owt_transformer.reproduce',
@@ -197,5 +197,5 @@ def main(argv:list[str]|None=None)->int:    # exit code: 0 yes, 1 no, 2 invalid 
     if a.record: return run_with_exit_code(lambda: record(a.results) or 0, 'results')
     return run_with_exit_code(lambda: 0 if reproduce(a.results, a.skip_demo) else 1, 'results')
 
-# %% ../nbs/04h_reproduce.ipynb #a9af9dee
+# %% ../nbs/04h_reproduce.ipynb #cb5adebf
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())
