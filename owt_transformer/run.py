@@ -301,7 +301,6 @@ def open_run_folder(folder:RunFolder, cfg:Config, resume:bool, environment:dict,
                     say=print):
     "Claim the folder and write config.json, with the environment and the SHA-256 of the data."
     check_run_folder(folder, cfg, resume)
-    for part in folder.path.rglob('.*.part'): part.unlink()     # of a process that was killed
     old = read_config(folder) if folder.config.exists() else {}
     if old.get('data', data) != data:
         raise InputError(f'{folder} was trained on other data: give its data, or another --name')
