@@ -256,7 +256,8 @@ def find_corpus_files(
     synthetic_bytes:int=4_000_000   # size of the training text of a synthetic corpus
 )->CorpusFiles:
     "Find, download or generate the text of a corpus."
-    for below in '', 'corpora/**/', 'prepared/**/', 'tokenizers/**/': sweep(data_dir, f'{below}.*.part')
+    for below in '', 'corpora/**/', 'prepared/**/', 'tokenizers/**/':
+        sweep(data_dir, f'{below}.*.part')          # left by a process that was killed
     folder = Path(data_dir)/'corpora'/name
     if train_text: return _own_files(folder, train_text, valid_text)
     if valid_text: raise InputError('valid_text without train_text: give both, or train_text alone')
