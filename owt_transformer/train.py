@@ -8,6 +8,12 @@ __all__ = ['train_step', 'Evaluation', 'evaluate', 'State', 'is_finished', 'Plai
 
 # %% ../nbs/04_train.ipynb #ff50ac4b
 import os, sys
+if __name__ == '__main__' and '__file__' in globals():          # a signal during the imports
+    import signal
+    def interrupted(*args): os.write(2, b'\ninterrupted\n'); os._exit(130)
+    for s in 'SIGINT', 'SIGTERM', 'SIGHUP':
+        if (s := getattr(signal, s, None)) and signal.getsignal(s) != signal.SIG_IGN:
+            signal.signal(s, interrupted)
 # the command line is checked before torch is imported: see the end of this notebook
 if __name__ == '__main__' and '__file__' in globals() and 'WORLD_SIZE' not in os.environ:
     import owt_transformer.corpora          # stays when the mock goes: numpy cannot load twice
