@@ -197,7 +197,9 @@ def started(argv, pattern, library):
         if i: time.sleep(.05)
         try: (os.killpg if group else os.kill)(p.pid, number)
         except ProcessLookupError: pass                     # the first has ended it
-    return p.pid, p.stdout.fileno(), lines
+    with p.stdout: out = os.dup(p.stdout.fileno())
+    p.returncode = 0                                        # it is waited for elsewhere
+    return p.pid, out, lines
 
 def interrupted(tmp, phase, pattern, expected):
     "Send signals in a phase and resume; return what went wrong, or '', and the seconds until it was told."
@@ -304,7 +306,7 @@ def torchrun(tmp, name, fault, *argv):
 
 def lost(tmp, fault, expected, calm):
     "Let one of two processes fail and resume; return what went wrong, or '', and the seconds that it took beyond a calm run."
-    folder, (rank, phase, kind) = tmp/'runs'/'trial', fault.split()
+    folder, (rank, _, kind) = tmp/'runs'/'trial', fault.split()
     shutil.rmtree(folder, ignore_errors=True)
     code, out, left, took, after = torchrun(tmp, 'trial', fault)
     if left: return f'orphans {left}: {out[-300:]}', took

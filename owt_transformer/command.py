@@ -23,7 +23,7 @@ from .data import TokenData, token_bytes
 from .device import (Setup, describe_setup, device_name, environment_info,
                                     flops_utilization, main_process_first, make_setup)
 from .files import (InputError, atomic_write, folder_lock, read_json, sha256,
-                                   write_json)
+                                   well_formed, write_json)
 from .kernels import tune_malloc
 from .model import flops_per_token_by_part, generate, parameters_by_part
 from .run import (
@@ -188,7 +188,9 @@ def start_or_resume(job:RunContext, resume:bool=False, say=print)->State:
         if setup.is_main:
             open_run_folder(folder, cfg, resume, environment_info(setup), job.data, say)
     content = find_checkpoint(folder, cfg, job.data, say)
-    if content: state = State.from_dict(content, cfg, setup.device)
+    if content:
+        with well_formed(folder.checkpoint, 'restore a backup, or delete it to start at step 0'):
+            state = State.from_dict(content, cfg, setup.device)
     else:
         state = State.fresh(cfg, setup.device)
         if cfg.init_from: state.model.load_state_dict(load_model(cfg.init_from)[0].state_dict())
@@ -515,7 +517,7 @@ def protect_streams():
     for name in ('stdout', 'stderr'):               # closed in a daemon, for example
         if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))
     for stream in (sys.stdout, sys.stderr):         # replace what a terminal cannot show
-        with contextlib.suppress(AttributeError):       # a line is shown at once, in a file, too
+        with contextlib.suppress(AttributeError, OSError):      # a line is shown at once, in a file, too
             stream.reconfigure(errors='replace', line_buffering=True)
 
 # %% ../nbs/04e_command.ipynb #182a21df
@@ -535,20 +537,26 @@ def _run_with_exit_code(action, place, rank):
         _tell(message, rank)
         return 2
 
+def _interrupt(signum, frame):
+    "Raise KeyboardInterrupt, or end at once if the first was raised where Python ignores it."
+    def end(*args): os.write(2, b'\ninterrupted\n'); os._exit(130)
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda u: end() if u.exc_type is KeyboardInterrupt else hook(u)
+    _catch_signals(end)                                 # at the second signal
+    raise KeyboardInterrupt
+
 def run_with_exit_code(action, place='--output-dir or --data-dir')->int:
     "Return the exit code of `action()`; an error prints one line and returns 2, an interrupt 130."
-    def interrupt(signum, frame):
-        _catch_signals(lambda *args: os._exit(130))     # at the second signal
-        raise KeyboardInterrupt
     protect_streams()
     rank = int(os.environ.get('RANK', 0)) if 'WORLD_SIZE' in os.environ else 0
-    before = _catch_signals(interrupt)
+    before, hook = _catch_signals(_interrupt), sys.unraisablehook
     try: return _run_with_exit_code(action, place, rank)
     except KeyboardInterrupt:
         if not rank: print('\ninterrupted', file=sys.stderr)
         return 130
     finally:
         for s, handler in before.items(): signal.signal(s, handler)
+        sys.unraisablehook = hook
 
 # %% ../nbs/04e_command.ipynb #272b59cb
 def main(argv:list[str]|None=None)->int:    # 0 done, 2 invalid input, 130 stopped by Ctrl-C

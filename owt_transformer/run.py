@@ -21,7 +21,7 @@ import numpy as np, torch
 from .config import Config, CHANGEABLE_ON_RESUME
 from .device import pick_device
 from .files import (InputError, atomic_write, check_sha256, load_json, read_json,
-                                   write_json)
+                                   well_formed, write_json)
 from .llama import from_cs336, load_llama
 from .model import ModelConfig, Transformer, upgrade_fields
 from .tokenizer import END_OF_TEXT, Tokenizer
@@ -150,8 +150,8 @@ def load_checkpoint(
 )->dict:                # its content, on the CPU
     "Load a checkpoint; raise `InputError` if its content has changed."
     finish_writing()
-    if not hasattr(file, 'read') and not Path(file).exists():
-        raise InputError(f'{file} does not exist: check the path, or restore a backup')
+    if not hasattr(file, 'read') and not Path(file).is_file():
+        raise InputError(f'{file} does not exist or is no file: check the path, or restore a backup')
     try:
         content = torch.load(file, map_location='cpu', weights_only=True)
         intact = content.pop('sha256') == content_sha256(content)
@@ -200,9 +200,10 @@ def _load_best(path):
         raise
     if 'tokenizer' not in content:
         raise InputError(f'{path} is a checkpoint without a tokenizer: use best_model.pt instead')
-    model = Transformer(ModelConfig(**upgrade_fields(content['config'])))
-    model.load_state_dict(content['model'])
-    return model, Tokenizer.from_dict(content['tokenizer'])
+    with well_formed(path, 'restore a backup, or train again'):
+        model = Transformer(ModelConfig(**upgrade_fields(content['config'])))
+        model.load_state_dict(content['model'])
+        return model, Tokenizer.from_dict(content['tokenizer'])
 
 # %% ../nbs/04b_run.ipynb #0bdb2652
 def ancestry(source:str)->list[dict]:       # of a model that `load_model` reads; '': random weights
@@ -291,7 +292,8 @@ def find_checkpoint(folder:RunFolder, cfg:Config, data:dict|None=None,  # data: 
     if 'optimizer' not in content:
         raise InputError(f'{folder.checkpoint} is a model without optimizer state: {remedy}')
     failures = read_config(folder).get('failures') if folder.config.exists() else ()
-    _check_same(folder.checkpoint, content['config'], cfg, remedy, failures)
+    with well_formed(folder.checkpoint, remedy):
+        _check_same(folder.checkpoint, content['config'], cfg, remedy, failures)
     if data is not None and (content.get('data') or data) != data:
         raise InputError(f'{folder.checkpoint} is from a run on other data: {remedy}')
     return content
@@ -321,7 +323,8 @@ def open_run_folder(folder:RunFolder, cfg:Config, resume:bool, environment:dict,
 def best_recorded_loss(folder:RunFolder, known:float=math.inf, say=print)->float:
     "Read the loss of best_model.pt, nats per token; warn and return infinity if it is lost."
     if not folder.best.exists() and known == math.inf: return math.inf
-    try: return load_checkpoint(folder.best)['valid_loss']
+    try:
+        with well_formed(folder.best, 'delete it'): return load_checkpoint(folder.best)['valid_loss']
     except InputError as e: say(f'WARNING: {e}; the next evaluation writes a new one')
     return math.inf
 

@@ -144,6 +144,9 @@ class State:
         state.update.load_state_dict(content['optimizer'])
         rest = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in content.items()
                 if k not in ('model', 'optimizer', 'config', 'data')}
+        for name, value in rest.items():
+            if type(value) is not (expected := type(getattr(state, name))):
+                raise TypeError(f'{name} is of {type(value)}, but must be of {expected}')
         return replace(state, **rest)
 
 # %% ../nbs/04_train.ipynb #d4dcf241
