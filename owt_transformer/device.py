@@ -7,7 +7,7 @@ __all__ = ['PEAK_TFLOPS', 'pick_device', 'dist_timeout', 'watch_processes', 'Set
            'device_name', 'describe_setup', 'git_commit', 'environment_info', 'flops_utilization']
 
 # %% ../nbs/04d_device.ipynb #9f909d35
-import contextlib, os, platform, re, shutil, signal, subprocess, threading, time
+import atexit, contextlib, os, platform, re, shutil, signal, subprocess, threading, time
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import metadata
@@ -49,12 +49,13 @@ def dist_timeout()->float:      # seconds
     if re.fullmatch(r'\d{1,7}(\.\d*)?', text) and float(text) > 0: return float(text)
     raise InputError(f'OWT_DIST_TIMEOUT={text} must be a number of seconds above 0: correct it')
 
-def watch_processes(store, rank:int, world_size:int, limit:float, leave=os._exit):
+def watch_processes(store, rank:int, world_size:int, limit:float, done:threading.Event,
+                    leave=os._exit):
     "Count in the store; leave if the next process does not for `limit` seconds, or torchrun ends."
     other, parent, pause = (rank + 1) % world_size, os.getppid(), min(1, limit/5)
     seen, silent, orphan, torchrun = 0, 0, 0, 'TORCHELASTIC_RUN_ID' in os.environ
     while max(silent, orphan) < limit:
-        time.sleep(pause)
+        if done.wait(pause): return
         start, wait = time.monotonic(), pause
         try: store.add(f'alive {rank}', 1); n = store.add(f'alive {other}', 0)
         except RuntimeError: n, wait = seen, pause + time.monotonic() - start
@@ -85,8 +86,10 @@ def _join_process_group(device):
         _patient[0] = dist.new_group(backend='gloo', timeout=timedelta(days=7))
         store = dist.TCPStore(os.environ['MASTER_ADDR'], int(os.environ['MASTER_PORT']),
                               is_master=False, timeout=timedelta(seconds=limit))
-        threading.Thread(target=watch_processes, args=(store, rank, size, limit),
-                         daemon=True).start()
+        watch = threading.Thread(target=watch_processes, args=(store, rank, size, limit, done :=
+                                 threading.Event()), daemon=True)
+        watch.start()
+        atexit.register(lambda: (done.set(), watch.join(limit)))    # not while Python shuts down
     return device
 
 # %% ../nbs/04d_device.ipynb #45300e2e

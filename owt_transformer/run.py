@@ -396,6 +396,8 @@ def corpus_color(corpus:str)->str:
     return COLORS['stories' if 'stories' in corpus else 'web']
 
 # %% ../nbs/04b_run.ipynb #a2dd3508
+def _no_math(name): return name.replace('$', r'\$')      # Matplotlib would set it as a formula
+
 def style_axes(ax, **kw):
     "Apply the project's style to axes; keywords are labels and limits."
     ax.spines[['top','right']].set_visible(False); ax.grid(alpha=.25); ax.set(**kw)
@@ -423,7 +425,7 @@ def plot_run(
                    color='k', ls=':', lw=1, label='entropy of the text')
     ax.xaxis.set_major_formatter(ticker.EngFormatter(sep=''))
     style_axes(ax, xlabel='tokens', ylabel='loss (nats per token)',
-               title=f"{run.name}: {s['valid_loss']:.3f} nats per token, "
+               title=f"{_no_math(run.name)}: {s['valid_loss']:.3f} nats per token, "
                      f"{s['valid_bits_per_byte']:.3f} bits per byte")
     ax.legend(frameon=False)
     return fig
@@ -438,7 +440,7 @@ def label_curves(
     (low, high), last = ax.get_ylim(), -math.inf
     for name, (xs, ys, color) in sorted(curves.items(), key=lambda c: c[1][1][-1]):
         last = max(ys[-1], last + .055*(high-low))
-        ax.annotate(name + value.format(ys[-1]), (xs[-1], last), xytext=(7, 0),
+        ax.annotate(_no_math(name) + value.format(ys[-1]), (xs[-1], last), xytext=(7, 0),
                     textcoords='offset points', va='center', color=color, annotation_clip=False)
 
 # %% ../nbs/04b_run.ipynb #cf1ced7a
