@@ -23,7 +23,7 @@ from .data import TokenData, token_bytes
 from .device import (Setup, describe_setup, device_name, environment_info,
                                     flops_utilization, main_process_first, make_setup)
 from .files import (InputError, atomic_write, folder_lock, read_json, sha256,
-                                   write_json)
+                                   well_formed, write_json)
 from .kernels import tune_malloc
 from .model import flops_per_token_by_part, generate, parameters_by_part
 from .run import (
@@ -71,10 +71,19 @@ def prepare_training(cfg:Config, folder:Path, say=print)->RunContext:
         raise InputError(f'{files.valid} is the training text itself: choose another --valid-text')
     train = TokenData(data.train, cfg.context_length, setup.device, 'training text')
     valid = TokenData(data.valid, cfg.context_length, setup.device, 'validation text')
+    setup.wait()        # a process without the first one's disk prepares the data for itself
     return RunContext(cfg, RunFolder(folder), setup, data.tokenizer, train, valid,
                        token_bytes(data.tokenizer, cfg.vocab_size), data.meta)
 
 # %% ../nbs/04e_command.ipynb #534339ed
+def _catch_signals(handler)->dict:      # signal -> its handler before
+    "Have `handler` called on SIGINT, SIGTERM and SIGHUP."
+    names = [s for s in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, s)]  # as on Windows
+    with contextlib.suppress(ValueError):           # only the main thread receives signals
+        return {s: signal.signal(s, handler) for s in (getattr(signal, name) for name in names)
+                if s != getattr(signal, 'SIGHUP', None) or signal.getsignal(s) != signal.SIG_IGN}
+    return {}
+
 class StopFlag:
     "A flag that is true once any process has received SIGINT, SIGTERM or SIGHUP."
     def __init__(self, setup:Setup=None):
@@ -93,11 +102,7 @@ class StopFlag:
         return False if rarely and self.checks % 10 else self.agree()
 
     def __enter__(self):
-        self.old, hangup = {}, getattr(signal, 'SIGHUP', None)      # Windows has no SIGHUP
-        ignored = hangup is None or signal.getsignal(hangup) == signal.SIG_IGN      # under nohup
-        with contextlib.suppress(ValueError):           # only the main thread receives signals
-            for s in (signal.SIGINT, signal.SIGTERM, *([] if ignored else [hangup])):
-                self.old[s] = signal.signal(s, self._catch)
+        self.old = _catch_signals(self._catch)
         return self
 
     def __exit__(self, *exc):
@@ -195,7 +200,9 @@ def start_or_resume(job:RunContext, resume:bool=False, say=print)->State:
         if setup.is_main:
             open_run_folder(folder, cfg, resume, environment_info(setup), job.data, say)
     content = find_checkpoint(folder, cfg, job.data, say)
-    if content: state = State.from_dict(content, cfg, setup.device)
+    if content:
+        with well_formed(folder.checkpoint, 'restore a backup, or delete it to start at step 0'):
+            state = State.from_dict(content, cfg, setup.device)
     else:
         state = State.fresh(cfg, setup.device)
         if cfg.init_from: _load_initial_model(job, state.model, say)
@@ -247,6 +254,12 @@ class _LastEvaluation:
             row |= dict(valid_loss=e.loss, valid_bits_per_byte=e.bits_per_byte)
         if job.cfg.patience: row['valid_loss'] = job.setup.broadcast(row.get('valid_loss', 0.))
 
+class _WaitForFirst:
+    "A hook that waits until the first process has evaluated or saved; it comes last."
+    def __init__(self, setup): self.setup = setup
+    def on_evaluate(self, *args): self.setup.wait()
+    def on_save(self, *args): self.setup.wait()
+
 # %% ../nbs/04e_command.ipynb #4b5afec1
 class TensorBoard:
     "A hook that writes TensorBoard event files; it comes after hooks that add keys."
@@ -259,9 +272,10 @@ class TensorBoard:
         self.writer.flush()
 
 # %% ../nbs/04e_command.ipynb #adaba016
-def _train_loop(job, state, hooks, stop):
+def _train_loop(job, state, hooks, stop, say=print):
     "Train with all hooks, save the state if stopped, and return the last evaluation."
     cfg, setup, folder = job.cfg, job.setup, job.folder
+    if setup.compile: say('compiling the model: about a minute')
     run_step = make_step(state, job.train, cfg, setup)
     last, recorder = _LastEvaluation(job, run_step.model), RunRecorder(folder, cfg, job.data)
     with contextlib.ExitStack() as bars:
@@ -272,13 +286,15 @@ def _train_loop(job, state, hooks, stop):
                      SaveBestModel(folder, job.tokenizer, cfg.context_length),
                      last, *hooks, recorder]
             if cfg.log == 'tensorboard': hooks.append(TensorBoard(folder.path/'log', state.step))
-        fit(state, job.train, cfg, hooks if setup.is_main else [last], run_step, stop)
+        else: hooks = [last]
+        fit(state, job.train, cfg, [*hooks, _WaitForFirst(setup)], run_step, stop)
     with main_process_first(setup):     # no process exits while another is still working
         if setup.is_main and state.step < cfg.max_iters:        # the last step saves anyway
             recorder.on_save(state, wait=True)
     return last.result
 
 # %% ../nbs/04e_command.ipynb #516809ae
+_COMPILER = 'torch._', 'concurrent.futures', 'subprocess'       # whose errors have ended it
 _MEMORY = 'too little memory: choose a smaller --batch-size or model, or a larger --accumulate'
 
 def _out_of_memory(e):
@@ -317,7 +333,11 @@ def train(
             return summary
         stop = StopFlag() if stop is None else stop
         stop.setup = setup                  # all processes of the run share the flag
-        with stop: e = _train_loop(job, state, hooks, stop)
+        with stop:
+            try: e = _train_loop(job, state, hooks, stop, say)
+            except Exception as error:
+                if not (stop.raised and type(error).__module__.startswith(_COMPILER)): raise
+                raise KeyboardInterrupt from None       # the signal also ended the compiler
         if stop.agree() or not is_finished(state, cfg): return None
         with main_process_first(setup): return write_results(job, state, e) if setup.is_main else {}
 
@@ -486,6 +506,8 @@ def run_experiment(args:Experiment, hooks:list=(Progress,), say=print)->bool:   
     return True
 
 # %% ../nbs/04e_command.ipynb #af791d8a
+_LOST = 'gloo|NCCL|ncclRemote|Connection (closed|reset|refused)|[Tt]imed out'    # told by torch
+
 def error_message(e, place='--output-dir or --data-dir'):
     "Explain an error and its remedy in one line; return '' for a bug in this program."
     if isinstance(e, InputError): return str(e)
@@ -494,6 +516,9 @@ def error_message(e, place='--output-dir or --data-dir'):
     if isinstance(e, BrokenProcessPool):
         return ('a process that prepares the data was killed, most likely for want of memory: '
                 'choose fewer --workers, and repeat the command')
+    if 'WORLD_SIZE' in os.environ and isinstance(e, RuntimeError) and re.search(_LOST, str(e)):
+        return ('another process of this run has ended or does not answer: see what it says, and '
+                'continue with the same command and --resume')
     if not isinstance(e, OSError): return ''
     remedies = {errno.ENOSPC: 'free some space', errno.EDQUOT: 'free some space of your quota',
                 errno.EFBIG: 'raise the limit for the size of a file (ulimit -f)'}
@@ -505,12 +530,16 @@ def protect_streams():
     for name in ('stdout', 'stderr'):               # closed in a daemon, for example
         if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))
     for stream in (sys.stdout, sys.stderr):         # replace what a terminal cannot show
-        with contextlib.suppress(AttributeError): stream.reconfigure(errors='replace')
+        with contextlib.suppress(AttributeError, OSError):      # a line is shown at once, in a file, too
+            stream.reconfigure(errors='replace', line_buffering=True)
 
 # %% ../nbs/04e_command.ipynb #182a21df
-def run_with_exit_code(action, place='--output-dir or --data-dir')->int:
-    "Return the exit code of `action()`; an error prints one line and returns 2, an interrupt 130."
-    protect_streams()
+def _tell(message, rank):
+    "Print an error; if all processes report the same one, only the first is heard."
+    if rank: time.sleep(3)      # meanwhile torchrun ends this process, if the first has failed
+    print(f'error: {message}' + (f' (rank {rank}, exit code 2)' if rank else ''), file=sys.stderr)
+
+def _run_with_exit_code(action, place, rank):
     try: return action()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python still flushes it
@@ -518,10 +547,29 @@ def run_with_exit_code(action, place='--output-dir or --data-dir')->int:
         return 130
     except (InputError, OSError, MemoryError, RuntimeError) as e:
         if not (message := error_message(e, place)): raise
-        others = 'WORLD_SIZE' in os.environ and os.environ.get('RANK', '0') != '0'
-        if not (others and isinstance(e, InputError)): print(f'error: {message}', file=sys.stderr)
+        _tell(message, rank)
         return 2
-    except KeyboardInterrupt: print('\ninterrupted', file=sys.stderr); return 130
+
+def _interrupt(signum, frame):
+    "Raise KeyboardInterrupt, or end at once if the first was raised where Python ignores it."
+    def end(*args): os.write(2, b'\ninterrupted\n'); os._exit(130)
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda u: end() if u.exc_type is KeyboardInterrupt else hook(u)
+    _catch_signals(end)                                 # at the second signal
+    raise KeyboardInterrupt
+
+def run_with_exit_code(action, place='--output-dir or --data-dir')->int:
+    "Return the exit code of `action()`; an error prints one line and returns 2, an interrupt 130."
+    protect_streams()
+    rank = int(os.environ.get('RANK', 0)) if 'WORLD_SIZE' in os.environ else 0
+    before, hook = _catch_signals(_interrupt), sys.unraisablehook
+    try: return _run_with_exit_code(action, place, rank)
+    except KeyboardInterrupt:
+        if not rank: print('\ninterrupted', file=sys.stderr)
+        return 130
+    finally:
+        for s, handler in before.items(): signal.signal(s, handler)
+        sys.unraisablehook = hook
 
 # %% ../nbs/04e_command.ipynb #272b59cb
 def main(argv:list[str]|None=None)->int:    # 0 done, 2 invalid input, 130 stopped by Ctrl-C

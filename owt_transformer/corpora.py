@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 # %% ../nbs/01a_corpora.ipynb #cc6cf278
 from .files import (InputError, atomic_write, check_sha256, folder_lock, iter_text,
-    parallel_map, read_json, sha256, text_kind, write_json)
+    parallel_map, read_json, sha256, sweep, text_kind, write_json)
 from .synthetic import GRAMMARS, sample_documents
 from .tokenizer import (
     END_OF_TEXT, Tokenizer, find_chunks, from_bytes, to_bytes, train_bpe)
@@ -256,6 +256,8 @@ def find_corpus_files(
     synthetic_bytes:int=4_000_000   # size of the training text of a synthetic corpus
 )->CorpusFiles:
     "Find, download or generate the text of a corpus."
+    for below in '', 'corpora/**/', 'prepared/**/', 'tokenizers/**/':
+        sweep(data_dir, f'{below}.*.part')          # left by a process that was killed
     folder = Path(data_dir)/'corpora'/name
     if train_text: return _own_files(folder, train_text, valid_text)
     if valid_text: raise InputError('valid_text without train_text: give both, or train_text alone')
@@ -356,7 +358,6 @@ def _train_bpe(path, vocab_size, workers, say):
 def _prepare(files, text_hashes, vocab_size, folder, workers, say, given, check):
     "Write the tokenizer, the tokens of both texts and finally the manifest to a folder."
     saved = folder/'tokenizer'
-    for part in folder.rglob('.*.part'): part.unlink()      # left by a process that was killed
     if not (saved/'meta.json').exists():
         if not given:
             say(f'training a tokenizer of {vocab_size:,} tokens on {files.train}')
@@ -374,7 +375,6 @@ def _prepare(files, text_hashes, vocab_size, folder, workers, say, given, check)
     check(folder)
     write_json(folder/'meta.json', dict(vocab_size=n, **meta,
                                         tokenizer_sha256=sha256(saved/'meta.json')))
-    for s in texts: (folder/f'{s}.log.json').unlink()
 
 # %% ../nbs/01a_corpora.ipynb #8ceba593
 @dataclass
@@ -429,6 +429,8 @@ def prepare_data(
     with folder_lock(folder):
         if not all((folder/f/'meta.json').exists() for f in ('', 'tokenizer')):
             _prepare(files, texts, vocab_size, folder, workers, say, given, check)
+        for ending in '*.log.json', '*.partial':            # complete, so nothing to continue
+            for log in folder.glob(ending): log.unlink()
     data = PreparedData.load(folder)
     data.meta['floor'] = files.floor    # not cached: it belongs to `files`
     for path, m in ((p, data.meta[s]) for s, p in zip(('train', 'valid'), paths)):

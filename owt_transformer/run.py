@@ -23,7 +23,7 @@ from tokenizers.processors import TemplateProcessing
 from .config import Config, CHANGEABLE_ON_RESUME
 from .device import pick_device
 from .files import (InputError, atomic_write, check_sha256, dump_json, load_json,
-                                   read_json, write_json)
+                                   read_json, well_formed, write_json)
 from .llama import from_cs336, load_llama
 from .model import ModelConfig, Transformer, upgrade_fields
 from .tokenizer import END_OF_TEXT, Tokenizer
@@ -153,8 +153,8 @@ def load_checkpoint(
 )->dict:                # its content, on the CPU
     "Load a checkpoint; raise `InputError` if its content has changed."
     finish_writing()
-    if not hasattr(file, 'read') and not Path(file).exists():
-        raise InputError(f'{file} does not exist: check the path, or restore a backup')
+    if not hasattr(file, 'read') and not Path(file).is_file():
+        raise InputError(f'{file} does not exist or is no file: check the path, or restore a backup')
     try:
         content = torch.load(file, map_location='cpu', weights_only=True)
         intact = content.pop('sha256') == content_sha256(content)
@@ -218,9 +218,10 @@ def _load_best(path):
         raise
     if 'tokenizer' not in content:
         raise InputError(f'{path} is a checkpoint without a tokenizer: use best_model.pt instead')
-    model = Transformer(ModelConfig(**upgrade_fields(content['config'])))
-    model.load_state_dict(content['model'])
-    return model, Tokenizer.from_dict(content['tokenizer'])
+    with well_formed(path, 'restore a backup, or train again'):
+        model = Transformer(ModelConfig(**upgrade_fields(content['config'])))
+        model.load_state_dict(content['model'])
+        return model, Tokenizer.from_dict(content['tokenizer'])
 
 # %% ../nbs/04b_run.ipynb #0bdb2652
 def ancestry(source:str)->list[dict]:       # of a model that `load_model` reads; '': random weights
@@ -310,7 +311,8 @@ def find_checkpoint(folder:RunFolder, cfg:Config, data:dict|None=None,  # data: 
     if 'optimizer' not in content:
         raise InputError(f'{folder.checkpoint} is a model without optimizer state: {remedy}')
     failures = read_config(folder).get('failures') if folder.config.exists() else ()
-    _check_same(folder.checkpoint, content['config'], cfg, remedy, failures)
+    with well_formed(folder.checkpoint, remedy):
+        _check_same(folder.checkpoint, content['config'], cfg, remedy, failures)
     if data is not None and (content.get('data') or data) != data:
         raise InputError(f'{folder.checkpoint} is from a run on other data: {remedy}')
     return content
@@ -320,7 +322,6 @@ def open_run_folder(folder:RunFolder, cfg:Config, resume:bool, environment:dict,
                     say=print):
     "Claim the folder and write config.json, with the environment and the SHA-256 of the data."
     check_run_folder(folder, cfg, resume)
-    for part in folder.path.rglob('.*.part'): part.unlink()     # of a process that was killed
     old = read_config(folder) if folder.config.exists() else {}
     if old.get('data', data) != data:
         raise InputError(f'{folder} was trained on other data: give its data, or another --name')
@@ -341,7 +342,8 @@ def open_run_folder(folder:RunFolder, cfg:Config, resume:bool, environment:dict,
 def best_recorded_loss(folder:RunFolder, known:float=math.inf, say=print)->float:
     "Read the loss of best_model.pt, nats per token; warn and return infinity if it is lost."
     if not folder.best.exists() and known == math.inf: return math.inf
-    try: return load_checkpoint(folder.best)['valid_loss']
+    try:
+        with well_formed(folder.best, 'delete it'): return load_checkpoint(folder.best)['valid_loss']
     except InputError as e: say(f'WARNING: {e}; the next evaluation writes a new one')
     return math.inf
 
@@ -439,6 +441,8 @@ def corpus_color(corpus:str)->str:
     return COLORS['stories' if 'stories' in corpus else 'web']
 
 # %% ../nbs/04b_run.ipynb #a2dd3508
+def _no_math(name): return name.replace('$', r'\$')      # Matplotlib would set it as a formula
+
 def style_axes(ax, **kw):
     "Apply the project's style to axes; keywords are labels and limits."
     ax.spines[['top','right']].set_visible(False); ax.grid(alpha=.25); ax.set(**kw)
@@ -466,7 +470,7 @@ def plot_run(
                    color='k', ls=':', lw=1, label='entropy of the text')
     ax.xaxis.set_major_formatter(ticker.EngFormatter(sep=''))
     style_axes(ax, xlabel='tokens', ylabel='loss (nats per token)',
-               title=f"{run.name}: {s['valid_loss']:.3f} nats per token, "
+               title=f"{_no_math(run.name)}: {s['valid_loss']:.3f} nats per token, "
                      f"{s['valid_bits_per_byte']:.3f} bits per byte")
     ax.legend(frameon=False)
     return fig
@@ -481,7 +485,7 @@ def label_curves(
     (low, high), last = ax.get_ylim(), -math.inf
     for name, (xs, ys, color) in sorted(curves.items(), key=lambda c: c[1][1][-1]):
         last = max(ys[-1], last + .055*(high-low))
-        ax.annotate(name + value.format(ys[-1]), (xs[-1], last), xytext=(7, 0),
+        ax.annotate(_no_math(name) + value.format(ys[-1]), (xs[-1], last), xytext=(7, 0),
                     textcoords='offset points', va='center', color=color, annotation_clip=False)
 
 # %% ../nbs/04b_run.ipynb #cf1ced7a

@@ -8,6 +8,12 @@ __all__ = ['train_step', 'Evaluation', 'evaluate', 'State', 'is_finished', 'Plai
 
 # %% ../nbs/04_train.ipynb #ff50ac4b
 import os, sys
+if __name__ == '__main__' and '__file__' in globals():          # a signal during the imports
+    import signal
+    def interrupted(*args): os.write(2, b'\ninterrupted\n'); os._exit(130)
+    for s in 'SIGINT', 'SIGTERM', 'SIGHUP':
+        if (s := getattr(signal, s, None)) and signal.getsignal(s) != signal.SIG_IGN:
+            signal.signal(s, interrupted)
 # the command line is checked before torch is imported: see the end of this notebook
 if __name__ == '__main__' and '__file__' in globals() and 'WORLD_SIZE' not in os.environ:
     import owt_transformer.corpora          # stays when the mock goes: numpy cannot load twice
@@ -138,6 +144,9 @@ class State:
         state.update.load_state_dict(content['optimizer'])
         rest = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in content.items()
                 if k not in ('model', 'optimizer', 'config', 'data')}
+        for name, value in rest.items():
+            if type(value) is not (expected := type(getattr(state, name))):
+                raise TypeError(f'{name} is of {type(value)}, but must be of {expected}')
         return replace(state, **rest)
 
 # %% ../nbs/04_train.ipynb #d4dcf241
