@@ -477,7 +477,8 @@ def prepare_data(
             given, folder, texts = _locate(name, paths, vocab_size, Path(data_dir), tokenizer)
             if not rank: lock.enter_context(folder_lock(folder))
             todo = not all((folder/f/'meta.json').exists() for f in ('', 'tokenizer'))
-            if todo: _save_tokenizer(files, vocab_size, folder, workers, say, given, check)
+            if todo and not rank:
+                _save_tokenizer(files, vocab_size, folder, workers, say, given, check)
         for s, path in zip(('train', 'valid'), paths if todo and ranks > 1 else ()):
             cpus = max(1, available_cpus()//int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
             encode_file(path, folder/'tokenizer', folder/f'{s}.bin', workers or cpus, share=share)
