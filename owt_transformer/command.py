@@ -65,8 +65,9 @@ def prepare_training(cfg:Config, folder:Path, say=print)->RunContext:
     with main_process_first(setup):
         files = find_corpus_files(cfg.corpus, cfg.data_dir, cfg.train_text, cfg.valid_text,
                                   cfg.synthetic_bytes)
-        data = prepare_data(cfg.corpus, files, cfg.vocab_size, cfg.data_dir, cfg.workers or None,
-                            say, cfg.tokenizer)
+    data = prepare_data(cfg.corpus, files, cfg.vocab_size, cfg.data_dir, cfg.workers or None, say,
+                        cfg.tokenizer, (setup.rank, setup.world_size),
+                        lambda: main_process_first(setup))
     if data.meta['train']['text_sha256'] == data.meta['valid']['text_sha256']:
         raise InputError(f'{files.valid} is the training text itself: choose another --valid-text')
     train = TokenData(data.train, cfg.context_length, setup.device, 'training text')

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CORPORA', 'COMPILED_BYTES', 'split_documents', 'write_documents', 'iter_documents', 'split_train_valid', 'Corpus',
            'CorpusFiles', 'write_synthetic', 'plain_text', 'cached_sha256', 'download', 'find_corpus_files',
-           'use_compiled', 'encode_file', 'count_shared', 'PreparedData', 'prepared_folder', 'prepare_data',
-           'compare_with_known', 'describe', 'run_command', 'main']
+           'use_compiled', 'encode_file', 'encode_shares', 'count_shared', 'PreparedData', 'prepared_folder',
+           'prepare_data', 'compare_with_known', 'describe', 'run_command', 'main']
 
 # %% ../nbs/01a_corpora.ipynb #eec29d41
 import contextlib, hashlib, importlib.util, json, math, os, re, shutil, sys
@@ -20,8 +20,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 # %% ../nbs/01a_corpora.ipynb #cc6cf278
-from .files import (InputError, atomic_write, check_sha256, folder_lock, iter_text,
-    parallel_map, read_json, sha256, sweep, text_kind, write_json)
+from .files import (InputError, atomic_write, available_cpus, check_sha256,
+    folder_lock, iter_text, parallel_map, read_json, sha256, sweep, text_kind, write_json)
 from .synthetic import GRAMMARS, sample_documents
 from .tokenizer import (
     END_OF_TEXT, Tokenizer, find_chunks, from_bytes, to_bytes, train_bpe)
@@ -219,11 +219,28 @@ def cached_sha256(path:str|Path, cache:str|Path)->str:    # cache: a JSON file o
     return known[key]
 
 # %% ../nbs/01a_corpora.ipynb #83701b68
+def _download_resumably(repo, file, cache_dir=None, endpoint=None):
+    "Download a large file into the Hub's cache, and continue where a killed download stopped."
+    from huggingface_hub import constants, file_download as hub     # imported late, as below
+    url = hub.hf_hub_url(repo, file, repo_type='dataset', endpoint=endpoint)
+    meta = hub.get_hf_file_metadata(url, endpoint=endpoint)
+    cache = Path(cache_dir or constants.HF_HUB_CACHE)
+    blobs = cache/hub.repo_folder_name(repo_id=repo, repo_type='dataset')/'blobs'
+    if len(meta.etag or '') != 64 or (blobs/meta.etag).exists(): return     # small, or complete
+    token = None if meta.location == url else False     # no token for a server of the storage
+    with folder_lock(blobs), open(part := blobs/f'{meta.etag}.partial', 'ab') as f:
+        if f.tell() > meta.size: f.truncate(f.seek(0))
+        hub.http_get(meta.location, f, resume_size=f.tell(), expected_size=meta.size,
+                     displayed_filename=file, headers=hub.build_hf_headers(token=token))
+    os.replace(part, blobs/meta.etag)
+
 def download(source:str, hashes:str|Path, **options)->Path:    # hashes: see cached_sha256
     "Download owner/name/file from the Hugging Face Hub unless it is cached; check its SHA-256."
     from huggingface_hub import hf_hub_download         # imported late: most runs need no download
     owner, name, file = source.split('/', 2)
     for _ in range(2):
+        with contextlib.suppress(Exception):
+            _download_resumably(f'{owner}/{name}', file, **options)
         try: path = Path(hf_hub_download(f'{owner}/{name}', file, repo_type='dataset', **options))
         except Exception as e:
             if isinstance(e, OSError) and e.errno: raise            # such as a full disk
@@ -306,15 +323,21 @@ def _encoded_so_far(out, part, log, recipe):
     return dict(recipe=recipe, chunks=0, tokens=0, documents=0, bytes=0), hashlib.sha256()
 
 # %% ../nbs/01a_corpora.ipynb #f5722714
+def _share_file(out, rank, ranks):          # such as train.0-of-2.bin
+    return Path(out).with_suffix(f'.{rank}-of-{ranks}.bin' if ranks > 1 else '.bin')
+
 def encode_file(
     path:str|Path,              # a corpus file
     tokenizer_folder:str|Path,  # a saved tokenizer
     out:str|Path,               # output file of little-endian uint16 tokens
     workers:int|None=None,      # processes; default: one for each core
-    chunk_bytes:int=16<<20      # text in memory per process
+    chunk_bytes:int=16<<20,     # text in memory per process
+    share:tuple=(0, 1)          # encode this one of so many shares, into a file of its own
 )->dict:                        # numbers of tokens, documents, document bytes; sha256 of `out`
-    "Encode a corpus file."
-    out, chunks, stat = Path(out), find_chunks(path, size=chunk_bytes), os.stat(path)
+    "Encode a corpus file, or a share of it."
+    out, (rank, ranks), stat = _share_file(out, *share), share, os.stat(path)
+    chunks = find_chunks(path, size=min(chunk_bytes, stat.st_size//ranks + 1))
+    chunks = chunks[rank*len(chunks)//ranks:(rank+1)*len(chunks)//ranks]
     part, log = out.with_suffix('.partial'), out.with_suffix('.log.json')
     tokenizer_hash = sha256(Path(tokenizer_folder)/'meta.json')
     recipe = [stat.st_size, stat.st_mtime_ns, tokenizer_hash, chunk_bytes]
@@ -324,7 +347,8 @@ def encode_file(
     done = state['chunks']
     with open(part, 'ab') as f:
         for data, d, b in tqdm(parallel_map(encode, chunks[done:], workers), total=len(chunks),
-                initial=done, desc=f'encode {Path(path).name}', leave=False, delay=1):
+                initial=done, desc=f'encode {Path(path).name}', leave=False, delay=1,
+                disable=rank > 0):
             f.write(data); digest.update(data)
             f.flush(); os.fsync(f.fileno())
             for k, n in zip(('chunks', 'tokens', 'documents', 'bytes'), (1, len(data)//2, d, b)):
@@ -332,6 +356,18 @@ def encode_file(
             write_json(log, state | dict(digest=digest.hexdigest()))
     os.replace(part, out)
     return {k: state[k] for k in ('tokens', 'documents', 'bytes')} | dict(sha256=digest.hexdigest())
+
+# %% ../nbs/01a_corpora.ipynb #b9e2c07d
+def encode_shares(path, tokenizer_folder, out, workers:int|None=None, ranks:int=1)->dict:
+    "Encode a corpus file; use the shares that other processes have encoded."
+    infos = [encode_file(path, tokenizer_folder, out, workers, share=(r, ranks))
+             for r in range(ranks)]
+    if ranks == 1: return infos[0]
+    with atomic_write(out) as f:
+        for r in range(ranks):
+            with open(_share_file(out, r, ranks), 'rb') as g: shutil.copyfileobj(g, f, 1<<20)
+    return {k: sum(i[k] for i in infos) for k in ('tokens', 'documents', 'bytes')} | dict(
+        sha256=sha256(out))
 
 # %% ../nbs/01a_corpora.ipynb #c5e45f17
 def _document_hashes(path, bounds):
@@ -355,8 +391,8 @@ def _train_bpe(path, vocab_size, workers, say):
     return train_bpe_fast(path, vocab_size, workers=workers)
 
 # %% ../nbs/01a_corpora.ipynb #29cf7514
-def _prepare(files, text_hashes, vocab_size, folder, workers, say, given, check):
-    "Write the tokenizer, the tokens of both texts and finally the manifest to a folder."
+def _save_tokenizer(files, vocab_size, folder, workers, say, given, check):
+    "Write the tokenizer to a folder, unless it is there."
     saved = folder/'tokenizer'
     if not (saved/'meta.json').exists():
         if not given:
@@ -367,13 +403,16 @@ def _prepare(files, text_hashes, vocab_size, folder, workers, say, given, check)
     if (n := len(Tokenizer.load(saved))) < vocab_size:
         raise InputError(f'vocab_size={vocab_size} is too large for this text: choose at most {n}')
     say(f'encoding {files.train} and {files.valid}')
-    texts = dict(train=files.train, valid=files.valid)
-    meta = {s: encode_file(p, saved, folder/f'{s}.bin', workers) |
+
+def _prepare(files, text_hashes, folder, workers, check, ranks=1):
+    "Write the tokens of both texts and finally the manifest to a folder."
+    saved = folder/'tokenizer'
+    meta = {s: encode_shares(p, saved, folder/f'{s}.bin', workers, ranks) |
             dict(text_sha256=h, text_bytes=os.path.getsize(p))
-            for (s, p), h in zip(texts.items(), text_hashes)}
+            for s, p, h in zip(('train', 'valid'), files, text_hashes)}
     meta['shared'] = count_shared(files.train, files.valid, workers)
     check(folder)
-    write_json(folder/'meta.json', dict(vocab_size=n, **meta,
+    write_json(folder/'meta.json', dict(vocab_size=len(Tokenizer.load(saved)), **meta,
                                         tokenizer_sha256=sha256(saved/'meta.json')))
 
 # %% ../nbs/01a_corpora.ipynb #8ceba593
@@ -405,7 +444,19 @@ def prepared_folder(data_dir:str|Path, name:str, vocab_size:int, hashes:list[str
     key = hashlib.sha256(depends_on.encode()).hexdigest()[:8]
     return Path(data_dir)/'prepared'/f'{name}-{vocab_size}-{key}'
 
-# %% ../nbs/01a_corpora.ipynb #4e0aac51
+# %% ../nbs/01a_corpora.ipynb #e1dd1727
+def _locate(name, paths, vocab_size, data_dir, tokenizer):
+    "Check a given tokenizer; return it, the folder of the result, and the hashes of the texts."
+    given = Tokenizer.load(tokenizer) if tokenizer else None
+    if given and END_OF_TEXT not in given.special_tokens:
+        raise InputError(f'{tokenizer} has no special token {END_OF_TEXT}: train one that has')
+    if given and len(given) != vocab_size:
+        raise InputError(f'{tokenizer} has {len(given)} tokens: choose vocab_size={len(given)}')
+    texts = [cached_sha256(p, data_dir/'fingerprints.json') for p in paths]
+    given_hash = [sha256(Path(tokenizer)/'meta.json')] if given else []
+    return given, prepared_folder(data_dir, name, vocab_size, texts + given_hash), texts
+
+# %% ../nbs/01a_corpora.ipynb #673e1d26
 def prepare_data(
     name:str,                   # prefix of the folder name
     files:CorpusFiles,          # from find_corpus_files
@@ -413,25 +464,28 @@ def prepare_data(
     data_dir:str|Path='data',   # where prepared folders are kept
     workers:int|None=None,      # processes; default: one for each core
     say=print,                  # receives progress messages
-    tokenizer:str|Path=''       # folder of a saved one; default: train one on the training text
+    tokenizer:str|Path='',      # folder of a saved one; default: train one on the training text
+    share:tuple=(0, 1),         # number of this process (rank), number of processes
+    first=contextlib.nullcontext    # context in which the first process goes before the others
 )->PreparedData:
     "Train the tokenizer and encode both texts, or load the cached result."
-    data_dir, given = Path(data_dir), Tokenizer.load(tokenizer) if tokenizer else None
-    if given and END_OF_TEXT not in given.special_tokens:
-        raise InputError(f'{tokenizer} has no special token {END_OF_TEXT}: train one that has')
-    if given and len(given) != vocab_size:
-        raise InputError(f'{tokenizer} has {len(given)} tokens: choose vocab_size={len(given)}')
-    paths = [files.train, files.valid]
-    check = _watch(paths)
-    texts = [cached_sha256(p, data_dir/'fingerprints.json') for p in paths]
-    given_hash = [sha256(Path(tokenizer)/'meta.json')] if given else []
-    folder = prepared_folder(data_dir, name, vocab_size, texts + given_hash)
-    with folder_lock(folder):
-        if not all((folder/f/'meta.json').exists() for f in ('', 'tokenizer')):
-            _prepare(files, texts, vocab_size, folder, workers, say, given, check)
-        for ending in '*.log.json', '*.partial':            # complete, so nothing to continue
-            for log in folder.glob(ending): log.unlink()
-    data = PreparedData.load(folder)
+    (rank, ranks), paths, check = share, files[:2], _watch(files[:2])
+    if rank: say = lambda text: None                        # only the first process prints
+    with contextlib.ExitStack() as lock:
+        with first():
+            given, folder, texts = _locate(name, paths, vocab_size, Path(data_dir), tokenizer)
+            if not rank: lock.enter_context(folder_lock(folder))
+            todo = not all((folder/f/'meta.json').exists() for f in ('', 'tokenizer'))
+            if todo and not rank:
+                _save_tokenizer(files, vocab_size, folder, workers, say, given, check)
+        for s, path in zip(('train', 'valid'), paths if todo and ranks > 1 else ()):
+            cpus = max(1, available_cpus()//int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
+            encode_file(path, folder/'tokenizer', folder/f'{s}.bin', workers or cpus, share=share)
+        with first():                                       # once all shares are encoded
+            if todo and not rank: _prepare(files, texts, folder, workers, check, ranks)
+            for p in () if rank else folder.iterdir():      # logs and shares of what is complete
+                if p.is_file() and p.name not in ('meta.json', 'train.bin', 'valid.bin'): p.unlink()
+            data = PreparedData.load(folder)
     data.meta['floor'] = files.floor    # not cached: it belongs to `files`
     for path, m in ((p, data.meta[s]) for s, p in zip(('train', 'valid'), paths)):
         if m['documents'] == 1:
@@ -486,10 +540,15 @@ def run_command(
 )->int:                 # exit code
     "Prepare text for training, verify or inspect it."
     corpus = CORPORA.get(what, CORPORA['owt'])
-    size = vocab_size or corpus.vocab_size
+    size, share, first = vocab_size or corpus.vocab_size, (0, 1), contextlib.nullcontext
     if action == 'prepare':
-        files = find_corpus_files(what, data_dir, train_text, valid_text)
-        what = prepare_data(what, files, size, data_dir, workers, tokenizer=tokenizer).folder
+        if 'WORLD_SIZE' in os.environ:                      # as torchrun sets it
+            from owt_transformer.device import join_on_cpu
+            share, first = join_on_cpu()
+        with first(): files = find_corpus_files(what, data_dir, train_text, valid_text)
+        what = prepare_data(what, files, size, data_dir, workers, tokenizer=tokenizer,
+                            share=share, first=first).folder
+        if share[0]: return 0
     if action in ('prepare', 'inspect'): print(*describe(what), sep='\n'); return 0
     if action != 'verify':
         raise InputError(f'{action!r} is not known: choose prepare, verify or inspect')

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['PEAK_TFLOPS', 'pick_device', 'dist_timeout', 'watch_processes', 'Setup', 'make_setup', 'main_process_first',
-           'device_name', 'describe_setup', 'git_commit', 'environment_info', 'flops_utilization']
+           'join_on_cpu', 'device_name', 'describe_setup', 'git_commit', 'environment_info', 'flops_utilization']
 
 # %% ../nbs/04d_device.ipynb #9f909d35
 import atexit, contextlib, os, platform, re, shutil, signal, subprocess, threading, time
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 import numpy as np, torch, torch.distributed as dist
@@ -175,6 +176,7 @@ def make_setup(cfg)->Setup:
 def main_process_first(setup:Setup):
     "Run the block in the first process, then in the others; they exit if the first one failed."
     done = torch.zeros(())
+    if setup.world_size > 1: dist.all_reduce(done, group=_patient[0])       # until all are here
     if not setup.is_main:
         dist.broadcast(done, 0, _patient[0])
         if not done: time.sleep(3); raise SystemExit(2)         # torchrun reports who ended first
@@ -183,6 +185,13 @@ def main_process_first(setup:Setup):
         done += 1
     finally:
         if setup.is_main and setup.world_size > 1: dist.broadcast(done, 0, _patient[0])
+
+# %% ../nbs/04d_device.ipynb #2f1343a3
+def join_on_cpu():      # rank and world size, context in which the first process goes before others
+    "Join the processes that torchrun has started, for work on the CPU."
+    setup = Setup(torch.device('cpu'), False, False, *_rank_and_world_size())
+    if setup.world_size > 1: _join_process_group(setup.device)
+    return (setup.rank, setup.world_size), partial(main_process_first, setup)
 
 # %% ../nbs/04d_device.ipynb #a6b1f7c9
 def device_name(device:torch.device)->str:

@@ -548,7 +548,7 @@ def merge_long_word(text, start, end, byte_ids, merge_slots, merges, out, at):
 # %% ../nbs/00b_fast.ipynb #65dfd6fd
 @compiled
 def encode_text(text, kinds, special, bounds, special_ids, byte_ids, merge_slots, merges, ranks,
-                slots, table, stored, size, ids, out):
+                slots, table, stored, size, ids, recent, out):
     "Encode a text; return the number of ids."
     i, at = 0, 0
     stop, k = find_special(text, i, len(text), special, bounds)
@@ -559,11 +559,17 @@ def encode_text(text, kinds, special, bounds, special_ids, byte_ids, merge_slots
             continue
         j, begin = word_end(text, kinds, i, stop), at
         h = hash_word(text, i, j)
+        row = first_slot(h, recent)
+        if recent[row, 0] == h:
+            out[at], at, i = recent[row, 1], at+1, j
+            continue
         slot = find_word(slots, table, stored, h, text, i, j)
         if slots[slot] >= 0:
             first, n = table[slots[slot], VALUE] >> 8, table[slots[slot], VALUE] & 0xFF
             if n == 1: out[at] = first
-            else: out[at:at+n] = ids[first:first+n]
+            else:
+                for m in range(n): out[at+m] = ids[first+m]
+            if n == 1 and h > 0: recent[row, 0], recent[row, 1] = h, first
             at += n
         elif j-i > len(ranks):                      # long words are not cached
             at = merge_long_word(text, i, j, byte_ids, merge_slots, merges, out, at)
@@ -596,7 +602,7 @@ class FastEncoder:
         ordered = all(created.get(t, -1) < created[a+b] for a,b in tokenizer.merges for t in (a,b))
         self.ranks = np.empty(64 if ordered else 1, np.int64)       # 1: treat all words as long
         self.cache = (*WordTable(cached_words, 8*cached_words).arrays,
-                      np.empty(8*cached_words+64, np.uint16))
+                      np.empty(8*cached_words+64, np.uint16), np.zeros((1<<12, 2), np.int64))
 
     def encode(self, text:str|np.ndarray)->np.ndarray:  # text: str, or its bytes; ids: uint16
         "Encode a text; surrogates in a string must stand for invalid bytes."

@@ -31,6 +31,7 @@ from functools import partial
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
+from tqdm.auto import tqdm
 
 # %% ../nbs/04_train.ipynb #a6e64727
 from .config import Config
@@ -78,6 +79,11 @@ class Evaluation:
     def bits_per_byte(self)->float: return bits_per_byte(self.nats, self.bytes)
 
 # %% ../nbs/04_train.ipynb #4fab6319
+def _validation_bar(tokens):
+    redrawn = sys.stderr and sys.stderr.isatty() or 'ipykernel' in sys.modules
+    return tqdm(total=tokens, desc='validate', unit=' tokens', unit_scale=True, leave=False,
+                delay=10, mininterval=.1 if redrawn else 30)
+
 @torch.no_grad()
 def evaluate(
     model:Transformer,
@@ -90,12 +96,13 @@ def evaluate(
 )->Evaluation:
     "Compute the validation loss; each token is predicted once."
     nats, n_tokens, n_bytes, sizes = [], 0, [], sizes.to(data.device)
-    for x, y in data.eval_batches(batch_size, max_tokens, stride):  # [B, T], [B, n]
-        with precision():
-            hidden = model.hidden(x)[:,-y.shape[1]:]                        # [B, n, d_model]
-            for z, t in chunked_logits(hidden, model.head, y):              # [1024, V], [1024]
-                nats.append(F.cross_entropy(z, t, reduction='sum'))
-        n_bytes.append(sizes[y].sum()); n_tokens += y.numel()
+    with _validation_bar(min(max_tokens or len(data), len(data)-1)) as bar:
+        for x, y in data.eval_batches(batch_size, max_tokens, stride):      # [B, T], [B, n]
+            with precision():
+                hidden = model.hidden(x)[:,-y.shape[1]:]                    # [B, n, d_model]
+                for z, t in chunked_logits(hidden, model.head, y):          # [1024, V], [1024]
+                    nats.append(F.cross_entropy(z, t, reduction='sum'))
+            n_bytes.append(sizes[y].sum()); n_tokens += y.numel(); bar.update(y.numel())
     return Evaluation(torch.stack(nats).cpu().double().sum().item(), n_tokens,
                       torch.stack(n_bytes).sum().item())
 
