@@ -3,8 +3,8 @@
 python .ci/campaign.py [--only faults files signals ranks] [--every N] [--flips N] [--out nbs/results/reliability/campaign.json]
 
 A tiny run is trained without disturbance. Then the same run is killed, or gets an error of the disk, at every
-N-th write, sync or rename of its folder, and is resumed: it must end with the same bits and the same rows, and
-leave nothing behind. An error must be told in one line, with exit code 2. Bits of its files are flipped, pages zeroed
+N-th (errors: 2N-th) write, sync or rename of its folder, and is resumed: it must end with the same bits and the same
+rows, and leave nothing behind. An error must be told in one line, with exit code 2. Bits of its files are flipped, pages zeroed
 and ends cut off: whoever reads such a file must get an error or the right content. Signals arrive in ten phases of a
 run, and one of two processes under torchrun is killed, stopped or fails: all must end in time, say so without a
 traceback, and continue to the same bits."""
@@ -22,6 +22,7 @@ from owt_transformer import command, corpora, run as run_module     # once; each
 from owt_transformer.device import environment_info, make_setup
 from owt_transformer.files import InputError, dump_json
 from owt_transformer.config import Config
+from owt_transformer.corpora import PreparedData, cached_sha256
 from owt_transformer.run import content_sha256, load_checkpoint, load_model, load_run
 
 KILLS = {'kill before': -1, 'kill half-way': -2, 'kill after': -3}
@@ -74,12 +75,17 @@ def broken(tmp, expected, at, mode):
     return f'left {left}' if left else ''
 
 def readers(folder):
-    "For each file of a run: what reads it."
+    "For each file of a run and of its data: what reads it."
     read = lambda: (lambda r: (r.config, r.summary, {k: v.tobytes() for k, v in r.metrics.items()}))(load_run(folder))
-    best, last = (folder/'checkpoints'/f'{n}.pt' for n in ('best_model', 'final_checkpoint'))
+    best, *saved = (folder/'checkpoints'/f'{n}.pt' for n in ('best_model', 'final_checkpoint', 'previous_checkpoint'))
     def model(): m, tok = load_model(best); return content_sha256(m.state_dict()), tok.vocab, tok.merges
-    return {folder/'config.json': read, folder/'summary.json': read, folder/'metrics.csv': read,
-            best: model, last: lambda: content_sha256(load_checkpoint(last))}
+    data, [prepared] = folder.parent.parent/'data', (folder.parent.parent/'data').glob('prepared/*')
+    def tokens(): d = PreparedData.load(prepared); return d.meta, d.train.tobytes(), d.valid.tobytes(), d.tokenizer.to_dict()
+    [texts] = data.glob('corpora/*')
+    files = [prepared/n for n in ('meta.json', 'train.bin', 'valid.bin', 'tokenizer/meta.json', 'tokenizer/vocab.json', 'tokenizer/merges.txt')]
+    return ({folder/'config.json': read, folder/'summary.json': read, folder/'metrics.csv': read, best: model}
+            | {f: lambda f=f: content_sha256(load_checkpoint(f)) for f in saved} | dict.fromkeys(files, tokens)
+            | {data/'fingerprints.json': lambda: cached_sha256(texts/'train.txt', data/'fingerprints.json')})
 
 def damage(raw, rng, i):
     "Flip a bit, cut off the end, or zero a stretch."
@@ -100,8 +106,9 @@ def damaged(folder, n, rng):
             except InputError: seen['error'] += 1
             except Exception as e: seen[f'traceback: {type(e).__name__}'] += 1
         path.write_bytes(raw)
-        out[path.name] = dict(seen)
-        print(path.name, dict(seen), flush=True)
+        name = path.name if 'tokenizer' not in str(path) else f'tokenizer/{path.name}'
+        out[name] = dict(seen)
+        print(name, dict(seen), flush=True)
     return out
 
 # --- signals
@@ -348,7 +355,8 @@ def main():
     print(f'{events} events in an undisturbed run', flush=True)
     faults = {}
     for i, (name, mode) in enumerate({**KILLS, **ERRORS}.items() if 'faults' in a.only else ()):
-        at = range(1 + i % a.every, events + 1, a.every)
+        every = a.every*(2 if mode > 0 else 1)
+        at = range(1 + i % every, events + 1, every)
         wrong = {n: w for n in at if (w := broken(tmp, expected, n, mode))}
         faults[name] = dict(trials=len(at), passed=len(at) - len(wrong), failed=wrong)
         print(f'{name}: {len(at) - len(wrong)} of {len(at)} ({time.time() - start:.0f} s)', *wrong.items(), sep='\n  ', flush=True)

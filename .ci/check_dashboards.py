@@ -1,13 +1,14 @@
-"""The dashboards in a real JupyterLab: python .ci/check_dashboards.py [--shots FOLDER]
+"""The dashboards in a real JupyterLab: python .ci/check_dashboards.py [--shots FOLDER] [--picture]
 
 Shows the four dashboards in a notebook, and uses them in headless Chromium by mouse and keyboard.
-Needs `pip install jupyterlab playwright` and the system's Chromium.
+`--picture` also writes nbs/images/dashboard.png, which README and the site show. Needs `pip install jupyterlab playwright` and the system's Chromium.
 """
-import argparse, contextlib, json, os, secrets, shutil, socket, subprocess, sys, time
+import argparse, contextlib, json, os, re, secrets, shutil, socket, subprocess, sys, time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 TOP = Path(__file__).resolve().parent.parent
+PICTURE = TOP/'nbs'/'images'/'dashboard.png'
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 FLAGS = '--headless --no-sandbox --disable-gpu --disable-background-networking'.split()
 CELLS = {
@@ -92,15 +93,23 @@ class Lab:
         for command in 'application:toggle-left-area', 'notebook:run-all-cells':
             self.page.evaluate(f'() => {{ window.jupyterapp.commands.execute("{command}") }}')
 
-def check_dashboards(lab):
+def check_dashboards(lab, picture):
     with lab.check('a run is shown while it trains, and the kernel is free', 'train') as out:
         lab.output('free').get_by_text('the kernel is free').wait_for(timeout=180_000)
         lab.changes(out, to='<svg')
         assert 'training' in out.locator('p[role=status]').inner_text()
     with lab.check('Stop, pressed by keyboard, saves and stops', 'train') as out:
+        if picture: out.get_by_text(re.compile(r'step [2-9],\d+ of')).wait_for(timeout=300_000)
         out.get_by_role('button', name='Stop').press('Enter')
         out.get_by_text('stopped and saved').wait_for()
         out.get_by_role('button', name='Stop', disabled=True).wait_for()
+    with lab.check('Resume, pressed by keyboard, continues the run', 'train') as out:
+        out.get_by_role('button', name='Resume').press('Enter')
+        out.locator('p[role=status]', has_text='resuming at step').wait_for()
+        out.get_by_role('button', name='Stop').press('Enter')
+        out.get_by_text('stopped and saved').wait_for()
+        out.get_by_role('button', name='Resume', disabled=False).wait_for()
+        if picture: out.screenshot(path=PICTURE)
     with lab.check('an error in the thread is shown', 'error') as out: out.get_by_text('holds a run already').wait_for()
     with lab.check('six recorded runs are drawn, and the arrow keys read them', 'runs') as out:
         for name in 'owt-0', 'owt-2', 'tinystories-1': out.locator('figure').get_by_text(name).first.wait_for()
@@ -130,7 +139,7 @@ def check_dashboards(lab):
             right = 'e => Math.max(...[...e.querySelectorAll("*")].map(e => e.getBoundingClientRect().right))'
             assert out.evaluate(right) <= (box := out.bounding_box())['x'] + box['width'] + 1
 
-def main(shots):
+def main(shots, picture):
     from playwright.sync_api import sync_playwright
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder, \
          jupyterlab(Path(folder)) as server, sync_playwright() as p:
@@ -139,7 +148,7 @@ def main(shots):
         lab.page.set_default_timeout(60_000)
         lab.page.on('pageerror', lambda e: errors.append(str(e)))
         lab.open(*server)
-        check_dashboards(lab)
+        check_dashboards(lab, picture)
         with lab.check('no error in the page'): assert not errors, errors
     print(f'{lab.passed} passed, {lab.failed} failed')
     return lab.failed
@@ -147,4 +156,5 @@ def main(shots):
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--shots', type=Path, help='folder for a picture of the page after each check')
-    sys.exit(bool(main(parser.parse_args().shots)))
+    parser.add_argument('--picture', action='store_true', help='write nbs/images/dashboard.png')
+    sys.exit(bool(main(**vars(parser.parse_args()))))

@@ -21,6 +21,7 @@ def convert():
     text = '\n\n'.join(shown(c) for c in read().cells if not c.source.startswith('#| hide'))
     text = re.sub(r'<!--.*?-->', '', text)              # what computes a number: .ci/check_pages.py
     text = re.sub(r'\]\((\w[\w/]*\.ipynb(?:#[\w-]*)?)\)', r'](nbs/\1)', text)
+    text = text.replace('](images/', '](nbs/images/')
     return re.sub(r'\n{3,}', '\n\n', text).strip() + '\n'
 
 def draw():

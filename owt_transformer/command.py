@@ -180,6 +180,18 @@ def summarize_run(job:RunContext, state:State, e=None)->dict:
                                       setup.bf16, setup.world_size),
         environment=environment_info(setup), samples=write_samples(job, state.model))
 
+# %% ../nbs/04e_command.ipynb #2369985d
+def _load_initial_model(job, model, say):
+    "Load the model of `init_from`; keep a new output head if its own is worse than guessing."
+    cfg, new = job.cfg, model.head.weight.detach().clone()
+    model.load_state_dict(load_model(cfg.init_from)[0].state_dict())
+    loss = evaluate(model, job.train, job.sizes, cfg.batch_size, cfg.batch_size*cfg.context_length,
+                    job.setup.precision).loss
+    if loss <= math.log(cfg.vocab_size): return
+    model.head.weight.data.copy_(new)
+    say(f'{cfg.name}: with {loss:.1f} nats per token on this text, {cfg.init_from} is worse than '
+        'guessing, so its output head is not used')
+
 # %% ../nbs/04e_command.ipynb #f65e81a1
 def start_or_resume(job:RunContext, resume:bool=False, say=print)->State:
     "Claim the folder; return the state from its checkpoint, or a fresh one."
@@ -193,7 +205,7 @@ def start_or_resume(job:RunContext, resume:bool=False, say=print)->State:
             state = State.from_dict(content, cfg, setup.device)
     else:
         state = State.fresh(cfg, setup.device)
-        if cfg.init_from: state.model.load_state_dict(load_model(cfg.init_from)[0].state_dict())
+        if cfg.init_from: _load_initial_model(job, state.model, say)
     state.best = best_recorded_loss(folder, state.best, say)
     where = (f'starting at step 0, because {folder.checkpoint} does not exist' if not content else
              f'finished after {state.step:,} steps; --init-from {folder} starts a new run from it'
@@ -271,7 +283,8 @@ def _train_loop(job, state, hooks, stop, say=print):
             write_metrics(folder.metrics, state.rows)           # those of the checkpoint
             hooks = [bars.enter_context(h(cfg, state)) if isinstance(h, type) else h for h in hooks]
             hooks = [ValidationHook(job.valid, job.sizes, cfg, setup.precision, run_step.model),
-                     SaveBestModel(folder, job.tokenizer), last, *hooks, recorder]
+                     SaveBestModel(folder, job.tokenizer, cfg.context_length),
+                     last, *hooks, recorder]
             if cfg.log == 'tensorboard': hooks.append(TensorBoard(folder.path/'log', state.step))
         else: hooks = [last]
         fit(state, job.train, cfg, [*hooks, _WaitForFirst(setup)], run_step, stop)
@@ -362,7 +375,7 @@ def make_plan(cfg:Config, setup:Setup)->dict:       # FLOPs; bytes on disk and o
     prepared = f'prepared/{cfg.corpus}-{cfg.vocab_size}-*/meta.json'
     data = 0 if any(Path(cfg.data_dir).glob(prepared)) else 2*size + 2*tokens
     return dict(parameters=n, flops=cfg.tokens*sum(flops_per_token_by_part(cfg.model).values()),
-                disk=data + 40*n,
+                disk=data + 44*n,
                 memory=n*(20 if setup.bf16 else 16) + activations + logits + 2*tokens + 4.5e8)
 
 # %% ../nbs/04e_command.ipynb #eb88549f

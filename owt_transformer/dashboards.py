@@ -100,14 +100,21 @@ def losses_html(cfg:Config, rows:list[dict], sample:str='')->str:
 
 # %% ../nbs/05e_dashboards.ipynb #80f60123
 class TrainingThread(widgets.VBox):
-    "Train in a thread, show the progress, and stop at the press of a button."
+    "Train in a thread and show the progress; buttons stop the run and resume it."
     def __init__(self, cfg:Config, folder:str|Path, resume:bool=False):
-        self.cfg, self.folder, self.stop, self.summary = cfg, Path(folder), StopFlag(), None
+        self.cfg, self.folder, self.summary = cfg, Path(folder), None
         self.rows, self.sample, self.drawn = [], '', {}
         self.text, self.chart = widgets.HTML(), _HTMLOutput()
         self.button = widgets.Button(description='Stop', tooltip='Save a checkpoint and stop')
+        self.again = widgets.Button(description='Resume', tooltip='Continue an unfinished run')
         self.button.on_click(self.halt)
-        super().__init__([self.button, self.text, self.chart])
+        self.again.on_click(lambda button: self.start(resume=True))
+        super().__init__([widgets.HBox([self.button, self.again]), self.text, self.chart])
+        self.start(resume)
+
+    def start(self, resume:bool):
+        "Start a thread that trains from the first step or from the last checkpoint."
+        self.stop, self.button.disabled, self.again.disabled = StopFlag(), False, True
         self.report('preparing')
         self.thread = Thread(target=self.run, args=(resume,), daemon=True)
         self.thread.start()
@@ -137,10 +144,10 @@ class TrainingThread(widgets.VBox):
             self.job = prepare_training(self.cfg, self.folder, self.report)
             if not self.stop: self.report('training')
             self.summary = train(self.job, resume, [self], self.stop, self.report)
-            self.report('finished' if self.summary else 'stopped and saved; resume=True continues')
+            self.report('finished' if self.summary else 'stopped and saved')
         except InputError as e: self.report('failed', _error_html(str(e)))
         except Exception: self.report('failed', _error_html(traceback.format_exc()))
-        finally: self.button.disabled = True
+        finally: self.button.disabled, self.again.disabled = True, self.summary is not None
 
 # %% ../nbs/05e_dashboards.ipynb #9e96f62e
 def smooth(values:np.ndarray, weight:float)->np.ndarray:

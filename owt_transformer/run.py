@@ -6,8 +6,9 @@
 __all__ = ['COLUMNS', 'AFTER_FAILURE', 'COLORS', 'write_metrics', 'append_metrics', 'read_metrics', 'content_sha256',
            'finish_writing', 'save_checkpoint', 'load_checkpoint', 'save_model', 'load_model', 'ancestry', 'RunFolder',
            'read_config', 'record_failure', 'check_run_folder', 'find_checkpoint', 'open_run_folder',
-           'best_recorded_loss', 'SaveBestModel', 'RunRecorder', 'Run', 'load_run', 'load_runs', 'corpus_color',
-           'style_axes', 'validation_curve', 'plot_run', 'label_curves', 'plot_comparison', 'comparison_table']
+           'best_recorded_loss', 'write_tokenizer', 'SaveBestModel', 'RunRecorder', 'Run', 'load_run', 'load_runs',
+           'corpus_color', 'style_axes', 'validation_curve', 'plot_run', 'label_curves', 'plot_comparison',
+           'comparison_table']
 
 # %% ../nbs/04b_run.ipynb #80662ab4
 import contextlib, csv, hashlib, html, math, os, re
@@ -15,13 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
-import numpy as np, torch
+import json, numpy as np, safetensors.torch, torch
+from tokenizers.processors import TemplateProcessing
 
 # %% ../nbs/04b_run.ipynb #a8c4836f
 from .config import Config, CHANGEABLE_ON_RESUME
 from .device import pick_device
-from .files import (InputError, atomic_write, check_sha256, load_json, read_json,
-                                   well_formed, write_json)
+from .files import (InputError, atomic_write, check_sha256, dump_json, load_json,
+                                   read_json, well_formed, write_json)
 from .llama import from_cs336, load_llama
 from .model import ModelConfig, Transformer, upgrade_fields
 from .tokenizer import END_OF_TEXT, Tokenizer
@@ -110,7 +112,7 @@ def _keep_previous(file, previous):
     try: os.link(file, previous)
     except OSError: os.replace(file, previous)              # a file system without hard links
 
-def _write_checkpoint(file, content, previous=None):
+def _write_checkpoint(file, content, previous=None, complete=lambda: None):
     if bad := _not_finite(content):
         raise Diverged(f'{len(bad)} tensors are not finite ({bad[0]} is the first), so {file} '
                        'was not written: choose a smaller learning_rate or a longer warmup_iters')
@@ -119,9 +121,9 @@ def _write_checkpoint(file, content, previous=None):
     with atomic_write(file) as f:
         try: torch.save(content, f)
         except RuntimeError as e: raise _system_error(e) from None
-        if previous and Path(file).exists():
-            f.flush(); os.fsync(f.fileno())                 # the new one is complete
-            _keep_previous(file, previous)
+        f.flush(); os.fsync(f.fileno())                     # the new one is complete
+        complete()
+        if previous and Path(file).exists(): _keep_previous(file, previous)
 
 # %% ../nbs/04b_run.ipynb #f8a8ac38
 _thread, _writing = ThreadPoolExecutor(1), []
@@ -137,11 +139,12 @@ def _copied(obj):
 
 def save_checkpoint(file:str|Path|BinaryIO, content:dict,
                     wait:bool=True,         # False: another thread writes a copy
-                    previous:Path=None):    # receives the old file, in the same folder
+                    previous:Path=None,     # receives the old file, in the same folder
+                    write=_write_checkpoint):
     "Save nested values and tensors; if a tensor is not finite, raise and keep the old file."
     finish_writing()
-    if wait: _write_checkpoint(file, content, previous)
-    else: _writing.append(_thread.submit(_write_checkpoint, file, _copied(content), previous))
+    if wait: write(file, content, previous)
+    else: _writing.append(_thread.submit(write, file, _copied(content), previous))
 
 # %% ../nbs/04b_run.ipynb #a803dfc1
 def load_checkpoint(
@@ -160,13 +163,26 @@ def load_checkpoint(
     if not intact: raise InputError(f'{file} has changed since it was written: {remedy}')
     return content
 
-# %% ../nbs/04b_run.ipynb #48634e4c
-def save_model(file, model:Transformer, tokenizer:Tokenizer, step:int=0, valid_loss:float=math.nan,
-               **kwargs):       # wait, as for save_checkpoint
+# %% ../nbs/04b_run.ipynb #067bf1d9
+def _write_weights(file, content):
+    "Write the weights of a best_model.pt as safetensors, with the shape in the metadata."
+    tied = content['config']['tie_embeddings']          # safetensors refuses shared memory
+    about = {k: json.dumps(content[k]) for k in ('config', 'step', 'valid_loss')}
+    weights = _copied(content['model']) if tied else content['model']
+    with atomic_write(file) as f: f.write(safetensors.torch.save(weights, dict(format='pt', **about)))
+
+def _write_model(file, content, previous=None):
+    "Write best_model.pt and best_model.safetensors; a crash leaves no two that differ."
+    weights = Path(file).with_suffix('.safetensors')
+    _write_checkpoint(file, content, complete=lambda: weights.unlink(missing_ok=True))
+    _write_weights(weights, content)
+
+def save_model(file:str|Path, model:Transformer, tokenizer:Tokenizer, step:int=0,
+               valid_loss:float=math.nan, **kwargs):    # wait, as for save_checkpoint
     "Save a model with its shape, its tokenizer, its steps and its loss in nats per token."
     save_checkpoint(file, dict(model=model.state_dict(), config=asdict(model.cfg),
                                tokenizer=tokenizer.to_dict(), step=step, valid_loss=valid_loss),
-                    **kwargs)
+                    write=_write_model, **kwargs)
 
 # %% ../nbs/04b_run.ipynb #abee10ce
 def _load_cs336(path):
@@ -194,6 +210,8 @@ def load_model(path:str|Path, device:str='cpu')->tuple[Transformer, Tokenizer]:
 
 def _load_best(path):
     if path.is_dir(): path = path/'checkpoints'/'best_model.pt'
+    if path.suffix == '.safetensors':
+        raise InputError(f'{path} holds weights without a tokenizer: use best_model.pt instead')
     try: content = load_checkpoint(path, remedy='restore a backup, or train again')
     except InputError:
         if found := _load_cs336(path): return found
@@ -236,6 +254,7 @@ class RunFolder:
         self.config, self.metrics = path/'config.json', path/'metrics.csv'
         self.summary, self.picture = path/'summary.json', path/'loss_curves.png'
         self.best = path/'checkpoints'/'best_model.pt'
+        self.weights, self.tokenizer = self.best.with_suffix('.safetensors'), path/'tokenizer'
         self.checkpoint = path/'checkpoints'/'final_checkpoint.pt'
         self.previous = path/'checkpoints'/'previous_checkpoint.pt'
 
@@ -313,7 +332,7 @@ def open_run_folder(folder:RunFolder, cfg:Config, resume:bool, environment:dict,
     failures = old.get('failures', [])
     other = any(old.get(k) != v for k, v in asdict(cfg).items() if k not in CHANGEABLE_ON_RESUME)
     if failures and other and not folder.saved():               # nothing of that run goes on
-        for file in folder.metrics, folder.best: file.unlink(missing_ok=True)
+        for file in folder.metrics, folder.weights, folder.best: file.unlink(missing_ok=True)
     if failures or not old:
         record = dict(environment=environment, data=data, failures=failures,
                       ancestry=old.get('ancestry') or ancestry(cfg.init_from))
@@ -328,11 +347,37 @@ def best_recorded_loss(folder:RunFolder, known:float=math.inf, say=print)->float
     except InputError as e: say(f'WARNING: {e}; the next evaluation writes a new one')
     return math.inf
 
+# %% ../nbs/04b_run.ipynb #e786d840
+def write_tokenizer(tokenizer:Tokenizer, folder:Path, context_length:int):
+    "Write tokenizer.json and tokenizer_config.json."
+    hf, end = tokenizer.to_hf(), END_OF_TEXT
+    hf.post_processor = TemplateProcessing(single=f'{end} $A',
+                                           special_tokens=[(end, hf.token_to_id(end))])
+    with atomic_write(folder/'tokenizer.json', 'w') as f: f.write(hf.to_str(pretty=True))
+    dump_json(folder/'tokenizer_config.json', dict(
+        tokenizer_class='PreTrainedTokenizerFast', bos_token=end, eos_token=end, pad_token=end,
+        clean_up_tokenization_spaces=False, model_max_length=context_length))
+
+# %% ../nbs/04b_run.ipynb #f144e14c
+def _complete_best(folder):
+    "Write best_model.safetensors again unless it holds the weights of best_model.pt."
+    if not folder.best.exists(): return folder.weights.unlink(missing_ok=True)
+    with contextlib.suppress(InputError):       # a damaged best model is told elsewhere
+        content = load_checkpoint(folder.best)
+        try: kept = safetensors.torch.load_file(folder.weights)
+        except (OSError, safetensors.SafetensorError): kept = {}
+        if kept.keys() != content['model'].keys() or not all(
+            map(torch.equal, kept.values(), (content['model'][k] for k in kept))):
+            _write_weights(folder.weights, content)
+
 # %% ../nbs/04b_run.ipynb #cd5e3934
 class SaveBestModel:
     "A hook that saves the best model; it comes after the hook that evaluates."
-    def __init__(self, folder:RunFolder, tokenizer:Tokenizer):
+    def __init__(self, folder:RunFolder, tokenizer:Tokenizer, context_length:int):
         self.folder, self.tokenizer = folder, tokenizer
+        tokenizer.save(folder.tokenizer)
+        write_tokenizer(tokenizer, folder.tokenizer, context_length)
+        _complete_best(folder)
 
     def on_evaluate(self, state, row):
         if row['valid_loss'] >= state.best: return
