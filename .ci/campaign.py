@@ -3,8 +3,8 @@
 python .ci/campaign.py [--only faults files signals ranks] [--every N] [--flips N] [--out nbs/results/reliability/campaign.json]
 
 A tiny run is trained without disturbance. Then the same run is killed, or gets an error of the disk, at every
-N-th (errors: 2N-th) write, sync or rename of its folder, and is resumed: it must end with the same bits and the same rows, and
-leave nothing behind. An error must be told in one line, with exit code 2. Bits of its files are flipped, pages zeroed
+N-th (errors: 2N-th) write, sync or rename of its folder, and is resumed: it must end with the same bits and the same
+rows, and leave nothing behind. An error must be told in one line, with exit code 2. Bits of its files are flipped, pages zeroed
 and ends cut off: whoever reads such a file must get an error or the right content. Signals arrive in ten phases of a
 run, and one of two processes under torchrun is killed, stopped or fails: all must end in time, say so without a
 traceback, and continue to the same bits."""
