@@ -18,6 +18,8 @@ if 'faults' not in os.environ.get('LD_PRELOAD', ''):        # start again with t
     os.execve(sys.executable, [sys.executable, *sys.argv],
               os.environ | dict(LD_PRELOAD=str(lib), OMP_NUM_THREADS='1', PYTHONPATH=str(here.parent)))
 
+for number in signal.SIGINT, signal.SIGHUP: signal.signal(number, signal.SIG_DFL)      # a shell's background jobs ignore them
+
 from owt_transformer import command, corpora, run as run_module     # once; each trial is a fork
 from owt_transformer.device import environment_info, make_setup
 from owt_transformer.files import InputError, dump_json
@@ -160,7 +162,7 @@ def slow_chunks():
     def _encode_chunk(*args): time.sleep(.2); return chunk(*args)
     _encode_chunk.__module__, _encode_chunk.__qualname__ = chunk.__module__, chunk.__qualname__
     corpora._encode_chunk = _encode_chunk
-    corpora.encode_file = lambda p, t, out, workers: encode(p, t, out, 2, chunk_bytes=4000)
+    corpora.encode_file = lambda p, t, out, workers, **kwargs: encode(p, t, out, 2, chunk_bytes=4000, **kwargs)
 
 PHASES = {
     'preparing': lambda p: (slow_chunks(), when(lambda: len(descendants(os.getpid())) > 1, lambda: send(p))),

@@ -531,7 +531,7 @@ def protect_streams():
     for name in ('stdout', 'stderr'):               # closed in a daemon, for example
         if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))
     for stream in (sys.stdout, sys.stderr):         # replace what a terminal cannot show
-        with contextlib.suppress(AttributeError, OSError):      # a line is shown at once, in a file, too
+        with contextlib.suppress(AttributeError, OSError):  # a line is shown at once, in a file too
             stream.reconfigure(errors='replace', line_buffering=True)
 
 # %% ../nbs/04e_command.ipynb #182a21df

@@ -43,8 +43,10 @@ The model is too small to know facts or to follow instructions. It may repeat wh
 private in its training text. It was trained on at most {cfg.context_length:,} tokens at a time.
 """
 UNITS = {
-    'held-out text after the last step, nats per token': 'valid_loss', 'perplexity per token': 'valid_perplexity',
-    'bits per byte': 'valid_bits_per_byte', 'bits per byte, sliding windows': 'sliding_bits_per_byte',
+    'held-out text after the last step, nats per token': 'valid_loss',
+    'perplexity per token': 'valid_perplexity',
+    'bits per byte': 'valid_bits_per_byte',
+    'bits per byte, sliding windows': 'sliding_bits_per_byte',
     'these weights, the best of the run, on a sample, nats per token': 'best_valid_loss'}
 
 # %% ../nbs/04g_export.ipynb #9baf21e2

@@ -154,7 +154,8 @@ def load_checkpoint(
     "Load a checkpoint; raise `InputError` if its content has changed."
     finish_writing()
     if not hasattr(file, 'read') and not Path(file).is_file():
-        raise InputError(f'{file} does not exist or is no file: check the path, or restore a backup')
+        raise InputError(f'{file} does not exist or is no file: '
+                         'check the path, or restore a backup')
     try:
         content = torch.load(file, map_location='cpu', weights_only=True)
         intact = content.pop('sha256') == content_sha256(content)
@@ -169,7 +170,8 @@ def _write_weights(file, content):
     tied = content['config']['tie_embeddings']          # safetensors refuses shared memory
     about = {k: json.dumps(content[k]) for k in ('config', 'step', 'valid_loss')}
     weights = _copied(content['model']) if tied else content['model']
-    with atomic_write(file) as f: f.write(safetensors.torch.save(weights, dict(format='pt', **about)))
+    with atomic_write(file) as f:
+        f.write(safetensors.torch.save(weights, dict(format='pt', **about)))
 
 def _write_model(file, content, previous=None):
     "Write best_model.pt and best_model.safetensors; a crash leaves no two that differ."
@@ -343,7 +345,8 @@ def best_recorded_loss(folder:RunFolder, known:float=math.inf, say=print)->float
     "Read the loss of best_model.pt, nats per token; warn and return infinity if it is lost."
     if not folder.best.exists() and known == math.inf: return math.inf
     try:
-        with well_formed(folder.best, 'delete it'): return load_checkpoint(folder.best)['valid_loss']
+        with well_formed(folder.best, 'delete it'):
+            return load_checkpoint(folder.best)['valid_loss']
     except InputError as e: say(f'WARNING: {e}; the next evaluation writes a new one')
     return math.inf
 
