@@ -224,7 +224,7 @@ def interrupted(tmp, phase, pattern, expected):
     code, lines = watched(start)
     out = ''.join(line for _, line in lines)
     if phase == 'compiling': os.environ['TORCHINDUCTOR_CACHE_DIR'] = str(tmp/'compiled')
-    sent = [float(line.split()[1]) for _, line in lines if line.startswith('SIGNAL ')]
+    sent = [float(t) for _, line in lines for t in re.findall(r'SIGNAL ([\d.]+)', line)]
     told = [t for t, line in lines if re.search('interrupted|stopping after this step', line)]
     if not sent: return f'no signal was sent: {out[-300:]}', 0
     if code != 130: return f'exit code {code}: {out[-300:]}', 0
@@ -346,6 +346,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('--every', type=int, default=1); p.add_argument('--flips', type=int, default=200)
     p.add_argument('--only', nargs='+', default=('faults', 'files', 'signals', 'ranks'), metavar='SECTION')
+    p.add_argument('--faults', nargs='+', default=(), choices=[*KILLS, *ERRORS], help='only these; default: all')
     p.add_argument('--trials', nargs='+', default=(), help='phases of signals, or faults of ranks such as "1 training stop"')
     p.add_argument('--out', type=Path)
     a = p.parse_args()
@@ -357,6 +358,7 @@ def main():
     print(f'{events} events in an undisturbed run', flush=True)
     faults = {}
     for i, (name, mode) in enumerate({**KILLS, **ERRORS}.items() if 'faults' in a.only else ()):
+        if a.faults and name not in a.faults: continue
         every = a.every*(2 if mode > 0 else 1)
         at = range(1 + i % every, events + 1, every)
         wrong = {n: w for n in at if (w := broken(tmp, expected, n, mode))}

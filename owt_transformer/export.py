@@ -15,7 +15,8 @@ from .command import run_with_exit_code
 from .files import InputError, dump_json
 from .llama import llama_config, to_llama
 from .model import ModelConfig, Transformer, parameters_by_part
-from .run import Run, RunFolder, load_model, load_run, save_model, write_tokenizer
+from .run import (Run, RunFolder, escape_markup, load_model, load_run, save_model,
+                                 write_tokenizer)
 from .tokenizer import END_OF_TEXT, Tokenizer
 
 # %% ../nbs/04g_export.ipynb #545414f4
@@ -56,14 +57,15 @@ def model_card(cfg:ModelConfig, name:str, run:Run|None=None)->str:      # Markdo
             'width': cfg.d_model, 'heads': cfg.num_heads, 'vocabulary': f'{cfg.vocab_size:,}'}
     if run:
         c, s = run.config, run.summary
-        rows |= {'training text': run.corpus, 'initial weights': c.get('init_from') or 'random',
+        rows |= {'training text': escape_markup(run.corpus),
+                 'initial weights': escape_markup(c.get('init_from') or 'random'),
                  'trained on': f"{s['tokens']:,} tokens in {s['steps']:,} steps",
                  'device': s['environment']['device']}
         rows |= {unit: f'{s[key]:.4f}' for unit, key in UNITS.items() if s.get(key)}
         if 'data' in c: rows['SHA-256 of the training text'] = c['data']['train']['text_sha256']
         if s.get('floor'): rows['entropy of the text, bits per byte'] = f"{s['floor']['valid']:.4f}"
     lines = '\n'.join(f'| {k} | {v} |' for k, v in rows.items())
-    return CARD.format(name=name, cfg=cfg, rows=lines)
+    return CARD.format(name=escape_markup(name), cfg=cfg, rows=lines)
 
 # %% ../nbs/04g_export.ipynb #e42c4a3c
 def write_llama(model:Transformer, tokenizer:Tokenizer, folder:Path, card:str):

@@ -50,6 +50,8 @@ class ModelConfig:
                 raise InputError(f'{name}={value!r} is not known: choose from {", ".join(known)}')
             if f.type in (int, float) and not value > 0:
                 raise InputError(f'{name}={value} must be positive: choose a number above 0')
+            if f.type is int and value > (most := 1<<10 if name == 'num_layers' else 1<<20):
+                raise InputError(f'{name}={value} is too large: choose at most {most:,}')
         if self.vocab_size > 1<<16:
             raise InputError(f'vocab_size={self.vocab_size} exceeds 16 bits: choose at most 65536')
         C, H = self.d_model, self.num_heads

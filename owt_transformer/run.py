@@ -8,7 +8,7 @@ __all__ = ['COLUMNS', 'AFTER_FAILURE', 'COLORS', 'write_metrics', 'append_metric
            'read_config', 'record_failure', 'check_run_folder', 'find_checkpoint', 'open_run_folder',
            'best_recorded_loss', 'write_tokenizer', 'SaveBestModel', 'RunRecorder', 'Run', 'load_run', 'load_runs',
            'corpus_color', 'style_axes', 'validation_curve', 'plot_run', 'label_curves', 'plot_comparison',
-           'comparison_table']
+           'escape_markup', 'comparison_table']
 
 # %% ../nbs/04b_run.ipynb #80662ab4
 import contextlib, csv, hashlib, html, math, os, re
@@ -514,7 +514,7 @@ def plot_comparison(
     return fig
 
 # %% ../nbs/04b_run.ipynb #4d3ed68b
-def _escaped(text):
+def escape_markup(text:str)->str:
     "Escape what HTML or a Markdown table would take for markup."
     return re.sub(r'([\\|`*\[\]$])', r'\\\1', html.escape(text, quote=False))
 
@@ -526,7 +526,7 @@ def comparison_table(runs:list[Run])->str:      # a Markdown table, one row for 
     for r in runs:
         s, floor = r.summary, r.summary.get('floor')
         sliding = s.get('sliding_bits_per_byte')
-        rows.append([_escaped(r.name), _escaped(r.corpus),
+        rows.append([escape_markup(r.name), escape_markup(r.corpus),
                      f"{r.config['vocab_size']:,}", f"{s['parameters']:,}",
                      f"{s['tokens']:,}", f"{s['valid_loss']:.3f}", f"{s['valid_perplexity']:.1f}",
                      f"{s['bytes_per_token']:.2f}", f"{s['valid_bits_per_byte']:.3f}",

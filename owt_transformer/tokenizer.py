@@ -9,7 +9,7 @@ __all__ = ['PATTERN', 'split_words', 'END_OF_TEXT', 'merge_pair', 'split_special
            'chars_to_bytes', 'read_gpt2_files', 'save_vocabulary', 'load_vocabulary', 'Tokenizer']
 
 # %% ../nbs/00_tokenizer.ipynb #1ae0dfbd
-import heapq, json, os
+import heapq, os
 from collections import Counter, defaultdict
 from functools import lru_cache, partial
 from itertools import chain, count
@@ -20,8 +20,9 @@ from fastcore.basics import patch
 from tokenizers import AddedToken, Tokenizer as HFTokenizer, decoders, models, pre_tokenizers
 
 # %% ../nbs/00_tokenizer.ipynb #174ed33b
-from .files import (InputError, atomic_write, check_sha256, check_text_file,
-                                   dump_json, parallel_map, read_json, sha256, write_json)
+from owt_transformer.files import (InputError, atomic_write, check_regular, check_sha256,
+    check_text_file, dump_json, load_json, parallel_map, read_json, sha256, well_formed,
+    write_json)
 
 # %% ../nbs/00_tokenizer.ipynb #1ebc52bd
 def merge_pair(parts:list, pair:tuple)->list:   # parts are bytes (or str)
@@ -285,15 +286,18 @@ def _merge_strings(merges)->list[tuple[str,str]]:
 # %% ../nbs/00_tokenizer.ipynb #eb28b742
 def read_gpt2_files(vocab_path:str|Path, merges_path:str|Path, special_tokens=())->tuple[dict,list]:
     "Read a vocabulary (id -> bytes) and its merges, from our files or another tool's."
-    strings = json.loads(Path(vocab_path).read_text(encoding='utf-8'))
-    try: vocab = {i: s.encode() if s in special_tokens else chars_to_bytes(s)
-                  for s,i in strings.items()}
-    except KeyError as e:
-        raise InputError(f'{vocab_path} has a token with {e}, which stands for no byte: '
-                         'list that token in special_tokens') from None
-    lines = Path(merges_path).read_text(encoding='utf-8').split('\n')
-    merges = [tuple(map(chars_to_bytes, line.split(' '))) for line in lines
-              if line and not line.startswith('#version')]
+    remedy = "give vocab.json and merges.txt in GPT-2's format"
+    with well_formed(vocab_path, remedy):
+        try: vocab = {i: s.encode() if s in special_tokens else chars_to_bytes(s)
+                      for s,i in load_json(vocab_path, remedy).items()}
+        except KeyError as e:
+            raise InputError(f'{vocab_path} has a token with {e}, which stands for no byte: '
+                             'list that token in special_tokens') from None
+    check_regular(merges_path)
+    with well_formed(merges_path, remedy):
+        lines = Path(merges_path).read_text(encoding='utf-8').split('\n')
+        pairs = [line.split(' ') for line in lines if line and not line.startswith('#version')]
+        merges = [(chars_to_bytes(a), chars_to_bytes(b)) for a,b in pairs]
     return vocab, merges
 
 # %% ../nbs/00_tokenizer.ipynb #9198c21e
@@ -391,12 +395,15 @@ class Tokenizer:
     @classmethod
     def load(cls, folder:str|Path)->'Tokenizer':
         "Read a saved tokenizer and verify its files."
-        return cls(*load_vocabulary(folder))
+        with well_formed(folder, 'give a folder that save wrote'):
+            return cls(*load_vocabulary(folder))
 
     @classmethod
     def from_files(cls, vocab_path:str|Path, merges_path:str|Path, special_tokens=()):
         "Read GPT-2-style files, ours or another tool's."
-        return cls(*read_gpt2_files(vocab_path, merges_path, special_tokens or ()), special_tokens)
+        with well_formed(vocab_path, "give GPT-2's format and a list of special tokens"):
+            return cls(*read_gpt2_files(vocab_path, merges_path, special_tokens or ()),
+                       special_tokens)
 
     def to_dict(self)->dict:
         "Return plain Python values, with each byte as the Latin-1 character of the same number."
