@@ -8,7 +8,7 @@ rows, and leave nothing behind. An error must be told in one line, with exit cod
 and ends cut off: whoever reads such a file must get an error or the right content. Signals arrive in ten phases of a
 run, and one of two processes under torchrun is killed, stopped or fails: all must end in time, say so without a
 traceback, and continue to the same bits."""
-import argparse, collections, ctypes, errno, json, os, random, re, shutil, signal, subprocess, sys, tempfile, threading, time, traceback
+import argparse, collections, ctypes, errno, importlib, json, os, random, re, shutil, signal, subprocess, sys, tempfile, threading, time, traceback
 from pathlib import Path
 
 here = Path(__file__).parent
@@ -20,7 +20,10 @@ if 'faults' not in os.environ.get('LD_PRELOAD', ''):        # start again with t
 
 for number in signal.SIGINT, signal.SIGHUP: signal.signal(number, signal.SIG_DFL)      # a shell's background jobs ignore them
 
-from owt_transformer import command, corpora, run as run_module     # once; each trial is a fork
+for name in 'matplotlib.backends.backend_agg', 'matplotlib.figure', 'torch._dynamo', 'torch._inductor.config':
+    importlib.import_module(name)                           # once; each trial is a fork
+
+from owt_transformer import command, corpora, run as run_module
 from owt_transformer.device import environment_info, make_setup
 from owt_transformer.files import InputError, dump_json
 from owt_transformer.config import Config
