@@ -253,6 +253,9 @@ def signals(tmp, expected, phases=()):
             wanted = result(tmp/'runs'/'compiled')
         if phase == 'comparing':
             LINE[:] = [a for i, a in enumerate(LINE_ALONE) if a not in ('--config', '--corpus') and (not i or LINE_ALONE[i-1] not in ('--config', '--corpus'))]
+            code, lines = watched(lambda: forked(tmp, ['--name', 'two', '--data-dir', str(tmp/'data'), '--config', str(tmp/'two.json')], lambda: None))
+            assert not code, lines
+            wanted = result(tmp/'runs'/'two'/'a')
         found = {p: interrupted(tmp, phase, p, wanted) for p in PATTERNS}
         LINE[:] = LINE_ALONE
         wrong = {p: w for p, (w, _) in found.items() if w}
