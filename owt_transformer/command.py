@@ -204,6 +204,9 @@ def start_or_resume(job:RunContext, resume:bool=False, say=print)->State:
     if content:
         with well_formed(folder.checkpoint, 'restore a backup, or delete it to start at step 0'):
             state = State.from_dict(content, cfg, setup.device)
+            if (sums := state.loss_sum).ndim:               # of processes that stopped together
+                same = len(sums) == setup.world_size
+                state.loss_sum = sums[setup.rank].clone() if same else sums.mean()
     else:
         state = State.fresh(cfg, setup.device)
         if cfg.init_from: _load_initial_model(job, state.model, say)
@@ -289,9 +292,10 @@ def _train_loop(job, state, hooks, stop, say=print):
             if cfg.log == 'tensorboard': hooks.append(TensorBoard(folder.path/'log', state.step))
         else: hooks = [last]
         fit(state, job.train, cfg, [*hooks, _WaitForFirst(setup)], run_step, stop)
+    sums = setup.gather(state.loss_sum)         # each process has seen its part of the batches
     with main_process_first(setup):     # no process exits while another is still working
         if setup.is_main and state.step < cfg.max_iters:        # the last step saves anyway
-            recorder.on_save(state, wait=True)
+            recorder.on_save(replace(state, loss_sum=sums), wait=True)
     return last.result
 
 # %% ../nbs/04e_command.ipynb #516809ae

@@ -144,6 +144,14 @@ class Setup:
         if self.world_size > 1: dist.all_reduce(x)
         return x/self.world_size
 
+    def gather(self, x:torch.Tensor)->torch.Tensor:     # a number -> [world_size]
+        "Collect the numbers of all processes; a single process keeps its own."
+        if self.world_size == 1: return x
+        numbers = torch.zeros(self.world_size, dtype=x.dtype, device=x.device)
+        numbers[self.rank] = x
+        dist.all_reduce(numbers)
+        return numbers
+
     def broadcast(self, x:float)->float:
         "Return the first process's number in every process."
         if self.world_size == 1: return x
