@@ -143,9 +143,9 @@ def _check_together(c):
                          f'learning_rate={c.learning_rate}: choose a smaller minimum')
     if parts and batch % parts:
         raise InputError(f'accumulate={parts} does not divide batch_size={batch}: choose a divisor')
-    if batch*c.max_iters > 10**9 or c.num_layers > 1000:
-        raise InputError(f'batch_size={batch} times max_iters={c.max_iters} must be at most 10**9, '
-                         f'and num_layers={c.num_layers} at most 1000: choose a smaller run')
+    if batch*c.max_iters > 10**9:
+        raise InputError(f'batch_size={batch} times max_iters={c.max_iters} must be at most 10**9: '
+                         'choose a smaller run')
     if c.log == 'tensorboard' and not util.find_spec('tensorboard'):
         raise InputError('log=tensorboard needs the package tensorboard: pip install tensorboard')
     if batch*c.context_length > 1<<31:
