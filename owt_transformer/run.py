@@ -11,12 +11,12 @@ __all__ = ['COLUMNS', 'AFTER_FAILURE', 'COLORS', 'write_metrics', 'append_metric
            'escape_markup', 'comparison_table']
 
 # %% ../nbs/04b_run.ipynb #80662ab4
-import contextlib, csv, hashlib, html, math, os, re
+import contextlib, csv, hashlib, html, json, math, os, re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
-import json, numpy as np, safetensors.torch, torch
+import numpy as np, safetensors.torch, torch
 from tokenizers.processors import TemplateProcessing
 
 # %% ../nbs/04b_run.ipynb #a8c4836f
