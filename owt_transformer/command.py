@@ -542,6 +542,7 @@ def protect_streams():
 def _tell(message, rank):
     "Print an error; if all processes report the same one, only the first is heard."
     if rank: time.sleep(3)      # meanwhile torchrun ends this process, if the first has failed
+    message = ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in message)    # one line
     print(f'error: {message}' + (f' (rank {rank}, exit code 2)' if rank else ''), file=sys.stderr)
 
 def _run_with_exit_code(action, place, rank):

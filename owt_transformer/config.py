@@ -16,7 +16,7 @@ from fastcore.docments import docments
 
 # %% ../nbs/04a_config.ipynb #7962b68f
 from .corpora import CORPORA
-from .files import InputError, load_json
+from .files import InputError, check_folder_name, load_json
 from .model import CHOICES, ModelConfig, upgrade_fields
 from .optim import OPTIMIZERS, cosine_lr
 
@@ -100,14 +100,9 @@ CHANGEABLE_ON_RESUME = {
 # %% ../nbs/04a_config.ipynb #ef0663d1
 def _check_type(name, value, typ):
     "Return `value` if it is a `typ`; an int is converted if a float is expected."
-    if typ is float and type(value) is int: return float(value)
+    if typ is float and type(value) is int and abs(value) <= sys.float_info.max: return float(value)
     if type(value) is typ: return value
     raise InputError(f'{name}={value!r} must be {typ.__name__}, not {type(value).__name__}')
-
-# %% ../nbs/04a_config.ipynb #270932c7
-def _check_folder_name(name, field='name'):
-    if name in ('', '.', '..') or Path(name).name != name or not name.isprintable():
-        raise InputError(f'{field}={name!r} must be a plain folder name, such as my-run')
 
 # %% ../nbs/04a_config.ipynb #14c26391
 _POSITIVE = ('batch_size', 'max_iters', 'learning_rate', 'head_lr_scale',
@@ -115,12 +110,13 @@ _POSITIVE = ('batch_size', 'max_iters', 'learning_rate', 'head_lr_scale',
              'log_interval', 'checkpoint_interval', 'synthetic_bytes')
 _RANGES = {**dict.fromkeys(_POSITIVE, (lambda x: x > 0, 'be above 0')),
            **dict.fromkeys(('beta1', 'beta2'), (lambda x: 0 <= x < 1, 'be in [0, 1)')),
-           'seed': (lambda x: 0 <= x < 1<<63, 'be between 0 and 2**63-1')}
+           'seed': (lambda x: 0 <= x < 1<<63, 'be between 0 and 2**63-1'),
+           'sample_tokens': (lambda x: 0 <= x <= 1<<20, 'be between 0 and 2**20')}
 
 # %% ../nbs/04a_config.ipynb #9effe756
 def _check_value(name, value):
     "Check the value of a single field."
-    if name in ('name', 'corpus'): _check_folder_name(value, name)
+    if name in ('name', 'corpus'): check_folder_name(value, name)
     allowed = field_choices().get(name)
     if allowed and value not in allowed:
         raise InputError(f'{name}={value!r} is not known: choose from {", ".join(allowed)}')
@@ -343,11 +339,11 @@ def experiment_from_options(given:dict, default:str)->Experiment:
     name = name or _experiment_name(config, runs)
     if len(runs) == 1:
         runs = [replace(runs[0], name=name)]
-        stem = Path(given.get('train_text', '')).stem
+        stem = Path(given.get('train_text', '')).stem[:50]
         if stem: given.setdefault('corpus', ''.join(c if c.isprintable() else '_' for c in stem))
     runs = [config_from_dict(given, base=r).check() for r in runs]
     _check_experiment(runs, config, given)
-    _check_folder_name(name)
+    check_folder_name(name)
     return Experiment(runs, name, Path(out), bool(resume), bool(plan),
                       recorded_hashes(config))
 

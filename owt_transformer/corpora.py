@@ -20,8 +20,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 # %% ../nbs/01a_corpora.ipynb #cc6cf278
-from .files import (InputError, atomic_write, available_cpus, check_sha256,
-    folder_lock, iter_text, parallel_map, read_json, sha256, sweep, text_kind, write_json)
+from .files import (InputError, atomic_write, available_cpus, check_folder_name,
+    check_sha256, folder_lock, iter_text, parallel_map, read_json, sha256, sweep, text_kind, write_json)
 from .synthetic import GRAMMARS, sample_documents
 from .tokenizer import (
     END_OF_TEXT, Tokenizer, find_chunks, from_bytes, to_bytes, train_bpe)
@@ -155,10 +155,10 @@ def _json_documents(path, kind):
     "Yield the field `text` of each line."
     for n, line in enumerate(iter_text(path, kind, lines=True), 1):
         try: doc = json.loads(line)['text'] if line.strip() else ''
-        except (ValueError, KeyError, TypeError): doc = None
+        except (ValueError, KeyError, TypeError, RecursionError): doc = None
         if not isinstance(doc, str) or END_OF_TEXT in doc:
-            raise InputError(f'{path}, line {n}: a line must be a JSON object whose text is a '
-                             f'string without {END_OF_TEXT}: correct or remove it')
+            raise InputError(f'{path}, line {n}: a line must be a JSON object of at most 32 MB whose '
+                             f'text is a string without {END_OF_TEXT}: correct or remove it')
         if doc: yield doc
 
 def _write_plain(kinds, one_each, out):
@@ -275,9 +275,11 @@ def find_corpus_files(
     "Find, download or generate the text of a corpus."
     for below in '', 'corpora/**/', 'prepared/**/', 'tokenizers/**/':
         sweep(data_dir, f'{below}.*.part')          # left by a process that was killed
+    check_folder_name(name, 'corpus')
     folder = Path(data_dir)/'corpora'/name
     if train_text: return _own_files(folder, train_text, valid_text)
-    if valid_text: raise InputError('valid_text without train_text: give both, or train_text alone')
+    if valid_text:
+        raise InputError(f'valid_text={valid_text} without train_text: give both, or train_text alone')
     if name not in CORPORA:
         raise InputError(f'no corpus {name!r}: give train_text, or choose {", ".join(CORPORA)}')
     if name in GRAMMARS:
@@ -451,7 +453,8 @@ def _locate(name, paths, vocab_size, data_dir, tokenizer):
     if given and END_OF_TEXT not in given.special_tokens:
         raise InputError(f'{tokenizer} has no special token {END_OF_TEXT}: train one that has')
     if given and len(given) != vocab_size:
-        raise InputError(f'{tokenizer} has {len(given)} tokens: choose vocab_size={len(given)}')
+        raise InputError(f'{tokenizer} has {len(given)} tokens, not vocab_size={vocab_size}: '
+                         f'choose vocab_size={len(given)}')
     texts = [cached_sha256(p, data_dir/'fingerprints.json') for p in paths]
     given_hash = [sha256(Path(tokenizer)/'meta.json')] if given else []
     return given, prepared_folder(data_dir, name, vocab_size, texts + given_hash), texts
@@ -539,6 +542,7 @@ def run_command(
     workers:int=0,      # processes; 0: one per CPU
 )->int:                 # exit code
     "Prepare text for training, verify or inspect it."
+    if workers < 0: raise InputError(f'workers={workers} must be 0 or more: 0 is one for each CPU')
     corpus = CORPORA.get(what, CORPORA['owt'])
     size, share, first = vocab_size or corpus.vocab_size, (0, 1), contextlib.nullcontext
     if action == 'prepare':
@@ -552,8 +556,9 @@ def run_command(
     if action in ('prepare', 'inspect'): print(*describe(what), sep='\n'); return 0
     if action != 'verify':
         raise InputError(f'{action!r} is not known: choose prepare, verify or inspect')
-    found = [*Path(data_dir).glob(f'prepared/{what}-{size}-*/meta.json')]
-    if not (found and corpus.known and corpus.train):
+    known = what in CORPORA and corpus.known and corpus.train
+    found = [*Path(data_dir).glob(f'prepared/{what}-{size}-*/meta.json')] if known else []
+    if not found:
         raise InputError(f'{what} is not prepared in {data_dir} with vocab_size={size}, or has '
                          'no known values: prepare owt or tinystories')
     meta = PreparedData.load(max(found, key=os.path.getmtime).parent).meta

@@ -76,15 +76,17 @@ def write_llama(model:Transformer, tokenizer:Tokenizer, folder:Path, card:str):
     part = folder.with_name(f'.{folder.name}.part')
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    save_file(weights, part/'model.safetensors', metadata=dict(format='pt'))
-    dump_json(part/'config.json', llama_config(cfg, end) | dict(
-        architectures=['LlamaForCausalLM'], model_type='llama', dtype='float32'))
-    absent = sorted({*range(cfg.vocab_size)} - tokenizer.vocab.keys())
-    dump_json(part/'generation_config.json', dict(bos_token_id=end, eos_token_id=end,
-        pad_token_id=end) | (dict(suppress_tokens=absent) if absent else {}))
-    write_tokenizer(tokenizer, part, cfg.context_length)
-    (part/'README.md').write_text(card, encoding='utf-8')
-    part.rename(folder)
+    try:
+        save_file(weights, part/'model.safetensors', metadata=dict(format='pt'))
+        dump_json(part/'config.json', llama_config(cfg, end) | dict(
+            architectures=['LlamaForCausalLM'], model_type='llama', dtype='float32'))
+        absent = sorted({*range(cfg.vocab_size)} - tokenizer.vocab.keys())
+        dump_json(part/'generation_config.json', dict(bos_token_id=end, eos_token_id=end,
+            pad_token_id=end) | (dict(suppress_tokens=absent) if absent else {}))
+        write_tokenizer(tokenizer, part, cfg.context_length)
+        (part/'README.md').write_text(card, encoding='utf-8', errors='replace')
+        part.rename(folder)
+    finally: shutil.rmtree(part, ignore_errors=True)
 
 # %% ../nbs/04g_export.ipynb #809dc55e
 def export_model(source:Path, folder:Path, back:bool=False):

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer as HFTokenizer
 from torch import nn, Tensor
 
 # %% ../nbs/02a_llama.ipynb #819e7cf6
-from .files import InputError
+from .files import InputError, check_regular, well_formed
 from .model import (
     Attention, Block, ModelConfig, RMSNorm, Rotary, SwiGLU, Transformer)
 from .tokenizer import END_OF_TEXT, Tokenizer, chars_to_bytes
@@ -161,12 +161,15 @@ def read_tokenizer_json(path:str|Path)->Tokenizer:
 def load_llama(folder:str|Path)->tuple[Transformer,Tokenizer]:
     "Read a folder that `transformers` wrote: the model, in evaluation mode, and its tokenizer."
     folder, weights = Path(folder), {}
+    files = sorted(folder.glob('*.safetensors'))
+    for file in folder/'config.json', folder/'tokenizer.json', *files: check_regular(file)
     try:
         theirs = json.loads((folder/'config.json').read_bytes())
-        for file in sorted(folder.glob('*.safetensors')): weights |= load_file(file)
+        for file in files: weights |= load_file(file)
     except Exception as e:              # damaged files can make the libraries fail in any way
         raise InputError(f'{folder} cannot be loaded ({e}): restore a copy') from None
-    cfg, tokenizer = config_from_llama(theirs), read_tokenizer_json(folder/'tokenizer.json')
+    with well_formed(folder/'config.json', 'restore a copy'): cfg = config_from_llama(theirs)
+    tokenizer = read_tokenizer_json(folder/'tokenizer.json')
     if END_OF_TEXT not in tokenizer.special_tokens or len(tokenizer) > cfg.vocab_size:
         raise InputError(f'{tokenizer} does not fit: choose one with {END_OF_TEXT} and at most '
                          f'{cfg.vocab_size} tokens')

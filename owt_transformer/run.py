@@ -11,7 +11,7 @@ __all__ = ['COLUMNS', 'AFTER_FAILURE', 'COLORS', 'write_metrics', 'append_metric
            'escape_markup', 'comparison_table']
 
 # %% ../nbs/04b_run.ipynb #80662ab4
-import contextlib, csv, hashlib, html, json, math, os, re
+import contextlib, csv, hashlib, html, json, math, os, re, zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -71,6 +71,8 @@ def read_metrics(path:str|Path)->dict[str,np.ndarray]:      # column -> values
 # %% ../nbs/04b_run.ipynb #c235c706
 def _hash_content(obj, update):
     if isinstance(obj, torch.Tensor):
+        if obj.untyped_storage().nbytes() < obj.nbytes:
+            raise TypeError('a tensor repeats its numbers: store a copy')
         update(f'tensor {obj.dtype} {tuple(obj.shape)}'.encode())
         update(obj.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     elif isinstance(obj, dict):
@@ -146,6 +148,15 @@ def save_checkpoint(file:str|Path|BinaryIO, content:dict,
     if wait: write(file, content, previous)
     else: _writing.append(_thread.submit(write, file, _copied(content), previous))
 
+# %% ../nbs/04b_run.ipynb #3e319e5a
+def _torch_load(file):
+    "Load a file of torch; a zip archive must not hold more than its size, as a bomb does."
+    with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(file) as z:
+        if any(i.file_size > i.compress_size for i in z.infolist()):
+            raise ValueError('torch does not compress its files')
+    if hasattr(file, 'seek'): file.seek(0)
+    return torch.load(file, map_location='cpu', weights_only=True)
+
 # %% ../nbs/04b_run.ipynb #a803dfc1
 def load_checkpoint(
     file:str|Path|BinaryIO,
@@ -157,7 +168,7 @@ def load_checkpoint(
         raise InputError(f'{file} does not exist or is no file: '
                          'check the path, or restore a backup')
     try:
-        content = torch.load(file, map_location='cpu', weights_only=True)
+        content = _torch_load(file)
         intact = content.pop('sha256') == content_sha256(content)
     except Exception as e:          # a damaged file can make `torch.load` fail in any way
         raise InputError(f'{file} cannot be loaded ({type(e).__name__}): {remedy}') from None
@@ -189,8 +200,9 @@ def save_model(file:str|Path, model:Transformer, tokenizer:Tokenizer, step:int=0
 # %% ../nbs/04b_run.ipynb #abee10ce
 def _load_cs336(path):
     "Load a checkpoint with CS336's names and the files beside it; return None if it is another."
-    try: weights = torch.load(path, map_location='cpu', weights_only=True)
+    try: weights = _torch_load(path) if path.is_file() else None
     except Exception: return None
+    if not isinstance(weights, dict): return None
     for key in ('model', 'model_state_dict', 'state_dict'): weights = weights.get(key, weights)
     weights = {name.removeprefix('_orig_mod.'): w for name, w in weights.items()}
     if 'token_embeddings.weight' not in weights: return None
@@ -200,7 +212,7 @@ def _load_cs336(path):
     if None in found:
         raise InputError(f'{path} needs config.json, vocab.json and merges.txt of its run beside '
                          'it: copy them there')
-    model = from_cs336(weights, load_json(found[0]))
+    with well_formed(found[0], 'restore a copy'): model = from_cs336(weights, load_json(found[0]))
     return model, Tokenizer.from_files(*found[1:], [END_OF_TEXT])
 
 # %% ../nbs/04b_run.ipynb #32864062
@@ -208,7 +220,16 @@ def load_model(path:str|Path, device:str='cpu')->tuple[Transformer, Tokenizer]:
     "Load a model, in evaluation mode, and its tokenizer from a run, a best_model.pt or a Llama."
     path, device = Path(path), pick_device(device)
     model, tokenizer = load_llama(path) if any(path.glob('*.safetensors')) else _load_best(path)
+    if bad := _not_finite(model.state_dict()):
+        raise InputError(f'{path}: {bad[0]} is not finite: restore a backup, or train again')
     return model.to(device).eval(), tokenizer
+
+def _check_shapes(cfg, weights):
+    "Raise before memory is reserved for a model that the weights do not fit."
+    with torch.device('meta'): wanted = Transformer(cfg).state_dict()
+    for name, w in wanted.items():
+        if weights[name].shape != w.shape or not weights[name].is_floating_point():
+            raise ValueError(f'{name} is not {[*w.shape]} numbers')
 
 def _load_best(path):
     if path.is_dir(): path = path/'checkpoints'/'best_model.pt'
@@ -221,9 +242,13 @@ def _load_best(path):
     if 'tokenizer' not in content:
         raise InputError(f'{path} is a checkpoint without a tokenizer: use best_model.pt instead')
     with well_formed(path, 'restore a backup, or train again'):
-        model = Transformer(ModelConfig(**upgrade_fields(content['config'])))
+        cfg, tokenizer = (ModelConfig(**upgrade_fields(content['config'])),
+                          Tokenizer.from_dict(content['tokenizer']))
+        if len(tokenizer) > cfg.vocab_size: raise ValueError(f'{cfg.vocab_size} outputs: too few')
+        _check_shapes(cfg, content['model'])
+        model = Transformer(cfg)
         model.load_state_dict(content['model'])
-        return model, Tokenizer.from_dict(content['tokenizer'])
+        return model, tokenizer
 
 # %% ../nbs/04b_run.ipynb #0bdb2652
 def ancestry(source:str)->list[dict]:       # of a model that `load_model` reads; '': random weights

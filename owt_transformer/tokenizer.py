@@ -93,6 +93,7 @@ def find_chunks(
     size:int=16<<20                 # minimum bytes in a chunk, except the last
 )->list[tuple[int,int]]:            # (start, end) byte offsets that cover the file
     "Split a file into chunks of about `size` bytes, none of which ends inside a word."
+    check_regular(path)
     bounds, end, pattern = [0], os.path.getsize(path), cut_pattern(special_tokens)
     margin = max(map(len, special_tokens), default=0) + 4       # characters before a cut
     with open(path, 'rb') as f:

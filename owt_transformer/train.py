@@ -154,7 +154,12 @@ class State:
         for name, value in rest.items():
             if type(value) is not (expected := type(getattr(state, name))):
                 raise TypeError(f'{name} is of {type(value)}, but must be of {expected}')
-        return replace(state, **rest)
+        state = replace(state, **rest)
+        numbers = [x for row in content['rows'] for x in row.values()]
+        if not (0 <= content['step'] <= cfg.max_iters and state.skipped.shape == (2,)
+                and state.loss_sum.ndim < 2 and all(type(x) in (int, float) for x in numbers)):
+            raise ValueError(f'step {state.step}, {len(numbers)} numbers')
+        return state
 
 # %% ../nbs/04_train.ipynb #d4dcf241
 def is_finished(state:State, cfg:Config)->bool:

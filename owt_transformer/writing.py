@@ -17,7 +17,7 @@ import torch
 from .anatomy import evaluate_documents
 from .command import run_with_exit_code
 from .corpora import iter_documents
-from .files import InputError
+from .files import InputError, check_regular
 from .kernels import pack_linears
 from .model import Transformer, stream
 from .tokenizer import END_OF_TEXT, Tokenizer, from_bytes
@@ -34,7 +34,7 @@ def stream_texts(
     prompts = [ids + tokenizer.encode(p) for p in prompts]
     model = pack_linears(model, rows=len(prompts))
     for i, token in stream(model, prompts, max_new_tokens, stop_id=end, **sampling):
-        yield i, decoders[i].decode(tokenizer.vocab[token])
+        yield i, decoders[i].decode(tokenizer.vocab.get(token, b'\xff'))     # �: a gap
     for i, decoder in enumerate(decoders): yield i, decoder.decode(b'', final=True)
 
 # %% ../nbs/05c_writing.ipynb #9387cfaa
@@ -162,6 +162,10 @@ def _arguments(argv):
 # %% ../nbs/05c_writing.ipynb #9406a3dc
 def _prompts(model, tokenizer, args):
     "List the prompt of each text."
+    for name, least, most in ('number', 1, 10_000), ('length', 0, 1<<20):
+        if not least <= (value := getattr(args, name)) <= most:
+            raise InputError(f'{name}={value} is out of range: choose from {least} to {most:,}')
+    if args.prompts not in ('', '-'): check_regular(args.prompts)
     text = (sys.stdin.read() if args.prompts == '-' else
             from_bytes(Path(args.prompts).read_bytes()) if args.prompts else '')
     given = text.splitlines() if args.prompts else [args.prompt]
