@@ -107,10 +107,11 @@ def _check_type(name, value, typ):
 # %% ../nbs/04a_config.ipynb #14c26391
 _POSITIVE = ('batch_size', 'max_iters', 'learning_rate', 'head_lr_scale',
              'embedding_lr_scale', 'grad_clip', 'eval_interval',
-             'log_interval', 'checkpoint_interval', 'synthetic_bytes')
+             'log_interval', 'checkpoint_interval')
 _RANGES = {**dict.fromkeys(_POSITIVE, (lambda x: x > 0, 'be above 0')),
            **dict.fromkeys(('beta1', 'beta2'), (lambda x: 0 <= x < 1, 'be in [0, 1)')),
            'seed': (lambda x: 0 <= x < 1<<63, 'be between 0 and 2**63-1'),
+           'synthetic_bytes': (lambda x: 0 < x <= 10**12, 'be between 1 and 10**12'),
            'sample_tokens': (lambda x: 0 <= x <= 1<<20, 'be between 0 and 2**20')}
 
 # %% ../nbs/04a_config.ipynb #9effe756

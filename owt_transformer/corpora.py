@@ -9,7 +9,7 @@ __all__ = ['CORPORA', 'COMPILED_BYTES', 'split_documents', 'write_documents', 'i
            'prepare_data', 'compare_with_known', 'describe', 'run_command', 'main']
 
 # %% ../nbs/01a_corpora.ipynb #eec29d41
-import contextlib, hashlib, importlib.util, json, math, os, re, shutil, sys
+import contextlib, hashlib, importlib.util, io, json, math, os, re, shutil, sys
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from itertools import chain
@@ -219,16 +219,26 @@ def cached_sha256(path:str|Path, cache:str|Path)->str:    # cache: a JSON file o
     return known[key]
 
 # %% ../nbs/01a_corpora.ipynb #83701b68
+class _AtMost(io.BufferedWriter):
+    "A file that takes no more than its announced size from a server that sends for ever."
+    def __init__(self, raw, size): super().__init__(raw); self.size = size
+    def write(self, data):
+        if self.tell() + len(data) > self.size:
+            raise InputError(f'the server sends more than {self.size:,} bytes')
+        return super().write(data)
+
 def _download_resumably(repo, file, cache_dir=None, endpoint=None):
     "Download a large file into the Hub's cache, and continue where a killed download stopped."
     from huggingface_hub import constants, file_download as hub     # imported late, as below
     url = hub.hf_hub_url(repo, file, repo_type='dataset', endpoint=endpoint)
     meta = hub.get_hf_file_metadata(url, endpoint=endpoint)
+    if '/' in (meta.etag or ''): raise InputError(f'the server names its file {meta.etag}')
     cache = Path(cache_dir or constants.HF_HUB_CACHE)
     blobs = cache/hub.repo_folder_name(repo_id=repo, repo_type='dataset')/'blobs'
     if len(meta.etag or '') != 64 or (blobs/meta.etag).exists(): return     # small, or complete
     token = None if meta.location == url else False     # no token for a server of the storage
-    with folder_lock(blobs), open(part := blobs/f'{meta.etag}.partial', 'ab') as f:
+    part = blobs/f'{meta.etag}.partial'
+    with folder_lock(blobs), _AtMost(io.FileIO(part, 'ab'), meta.size) as f:
         if f.tell() > meta.size: f.truncate(f.seek(0))
         hub.http_get(meta.location, f, resume_size=f.tell(), expected_size=meta.size,
                      displayed_filename=file, headers=hub.build_hf_headers(token=token))
@@ -239,8 +249,9 @@ def download(source:str, hashes:str|Path, **options)->Path:    # hashes: see cac
     from huggingface_hub import hf_hub_download         # imported late: most runs need no download
     owner, name, file = source.split('/', 2)
     for _ in range(2):
-        with contextlib.suppress(Exception):
-            _download_resumably(f'{owner}/{name}', file, **options)
+        try: _download_resumably(f'{owner}/{name}', file, **options)
+        except InputError as e: why = e; break
+        except Exception: pass                              # the library may know another way
         try: path = Path(hf_hub_download(f'{owner}/{name}', file, repo_type='dataset', **options))
         except Exception as e:
             if isinstance(e, OSError) and e.errno: raise            # such as a full disk
