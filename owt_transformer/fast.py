@@ -13,7 +13,7 @@ __all__ = ['compiled', 'inlined', 'OTHER', 'LETTER', 'NUMBER', 'SPACE', 'CONTINU
            'encode_text', 'FastEncoder']
 
 # %% ../nbs/00b_fast.ipynb #3b73eac0
-import heapq, os
+import heapq
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Iterable, NamedTuple
@@ -22,7 +22,7 @@ from numba import njit
 from tqdm.auto import tqdm
 
 # %% ../nbs/00b_fast.ipynb #ce9ff5fd
-from .files import available_cpus, check_text_file, parallel_map
+from .files import check_text_file, parallel_map
 from .tokenizer import (END_OF_TEXT, Tokenizer, _build_vocab, _check_vocab_size,
                                        find_chunks)
 
@@ -173,9 +173,9 @@ def count_piece(slots, table, stored, size, text, kinds, i, special, bounds):
 
 @compiled
 def add_words(slots, table, stored, size, text, rows, w):
-    "Add the words and counts of another table from row `w` on; return the first row not added."
-    while w < len(rows) and count_word(slots, table, stored, size, text, rows[w, START],
-                                       rows[w, END], rows[w, VALUE]): w += 1
+    "Add words, given the end and count of each, from row `w` on; return the first row not added."
+    while w < len(rows) and count_word(slots, table, stored, size, text, rows[w-1, 0] if w else 0,
+                                       rows[w, 0], rows[w, 1]): w += 1
     return w
 
 @compiled
@@ -212,8 +212,12 @@ class WordTable:
         while (i := count_piece(*self.arrays, text, kinds, i, special, bounds)) < len(text):
             self.grow()
 
-    def update(self, text:np.ndarray, rows:np.ndarray):     # of another table
-        "Add the words and counts of another table."
+    def packed(self)->tuple[np.ndarray, np.ndarray]:        # uint8; int64 [words, 2]
+        "Return the words' bytes, and the end and count of each word."
+        return self.arrays[2][:self.arrays[3][1]], self.rows[:, END:].copy()
+
+    def update(self, text:np.ndarray, rows:np.ndarray):
+        "Add the words of another table: what its `packed` returns."
         w = 0
         while (w := add_words(*self.arrays, text, rows, w)) < len(rows):
             self.grow()
@@ -223,7 +227,7 @@ def _count_chunk(path, special_tokens, bounds):
     words, (start, end) = WordTable(), bounds
     text = np.fromfile(path, np.uint8, end-start, offset=start)
     words.count(text, *special_arrays(special_tokens))
-    return words.arrays[2][:words.arrays[3][1]], words.rows
+    return words.packed()
 
 def count_words_fast(
     path:str|Path,                                  # a text file
@@ -233,8 +237,7 @@ def count_words_fast(
 )->WordTable:
     "Count the words of a file."
     words, special = WordTable(), list(special_tokens)
-    size = min(chunk_bytes, max(1<<20, os.path.getsize(path)//(workers or available_cpus())))
-    chunks = find_chunks(path, special, size)
+    chunks = find_chunks(path, special, chunk_bytes)
     char_classes()                                  # before the workers are forked
     counted = parallel_map(partial(_count_chunk, path, special), chunks, workers)
     for text, rows in tqdm(counted, 'count words', len(chunks), leave=False, delay=1):
@@ -375,8 +378,9 @@ class Tables(NamedTuple):
     where:np.ndarray    # places of all pairs, int32
 
     def grow(self):
-        "Double the space for pairs."
-        pairs, heap = (np.concatenate([x, np.empty_like(x)]) for x in (self.pairs, self.heap))
+        "Double the space for pairs; memory takes up room only when it is written to."
+        pairs, heap = (np.empty((2*len(x), *x.shape[1:]), x.dtype) for x in (self.pairs, self.heap))
+        pairs[:len(self.pairs)], heap[:len(self.heap)] = self.pairs, self.heap
         slots = np.full(2*len(self.slots), -1, np.int32)
         fill_slots(slots, pairs, self.size[0])
         return self._replace(pairs=pairs, heap=heap, slots=slots)
@@ -464,6 +468,7 @@ def learn(tables, merges, row, stop):
 def learn_merges(words:WordTable, num_merges:int, **kwargs)->np.ndarray:    # for index_words
     "Learn at most `num_merges` merges: pairs of ids, int64 [merges, 2]."
     tables, row = index_words(words, num_merges, **kwargs), 0
+    del words                       # makes room
     merges = np.zeros((num_merges, 2), np.int64)
     with tqdm(total=num_merges, desc='learn merges', leave=False, delay=1) as bar:
         while row < num_merges:
