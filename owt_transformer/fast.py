@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['compiled', 'inlined', 'OTHER', 'LETTER', 'NUMBER', 'SPACE', 'CONTINUED', 'SDMT', 'VR', 'HASH', 'START', 'END',
-           'VALUE', 'NO_TOKEN', 'KEY', 'COUNT', 'QUEUED', 'FIRST', 'PLACES', 'AT', 'LENGTH', 'NO_MERGE', 'is_compiled',
-           'char_classes', 'classify', 'word_end', 'special_arrays', 'find_special', 'hash_word', 'first_slot',
-           'find_word', 'add_word', 'count_word', 'count_piece', 'add_words', 'fill_slots', 'WordTable',
+           'VALUE', 'NO_TOKEN', 'KEY', 'COUNT', 'QUEUED', 'FIRST', 'PLACES', 'AT', 'LENGTH', 'NO_MERGE', 'LONGEST',
+           'is_compiled', 'char_classes', 'classify', 'word_end', 'special_arrays', 'find_special', 'hash_word',
+           'first_slot', 'find_word', 'add_word', 'count_word', 'count_piece', 'add_words', 'fill_slots', 'WordTable',
            'count_words_fast', 'compare_tokens', 'comes_first', 'sift_up', 'sift_down', 'best_pair', 'find_pair',
            'add_pair', 'add_place', 'lay_out', 'find_group', 'index_pairs', 'Tables', 'index_words', 'replace_pair',
            'add_neighbours', 'learn', 'learn_merges', 'train_bpe_fast', 'find_rank', 'merge_word', 'merge_long_word',
-           'encode_text', 'FastEncoder']
+           'Vocabulary', 'Cache', 'recall', 'remember', 'encode_text', 'FastEncoder']
 
 # %% ../nbs/00b_fast.ipynb #3b73eac0
-import heapq, os
+import heapq
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Iterable, NamedTuple
@@ -22,7 +22,7 @@ from numba import njit
 from tqdm.auto import tqdm
 
 # %% ../nbs/00b_fast.ipynb #ce9ff5fd
-from .files import available_cpus, check_text_file, parallel_map
+from .files import check_text_file, parallel_map
 from .tokenizer import (END_OF_TEXT, Tokenizer, _build_vocab, _check_vocab_size,
                                        find_chunks)
 
@@ -173,9 +173,9 @@ def count_piece(slots, table, stored, size, text, kinds, i, special, bounds):
 
 @compiled
 def add_words(slots, table, stored, size, text, rows, w):
-    "Add the words and counts of another table from row `w` on; return the first row not added."
-    while w < len(rows) and count_word(slots, table, stored, size, text, rows[w, START],
-                                       rows[w, END], rows[w, VALUE]): w += 1
+    "Add words, given the end and count of each, from row `w` on; return the first row not added."
+    while w < len(rows) and count_word(slots, table, stored, size, text, rows[w-1, 0] if w else 0,
+                                       rows[w, 0], rows[w, 1]): w += 1
     return w
 
 @compiled
@@ -212,8 +212,12 @@ class WordTable:
         while (i := count_piece(*self.arrays, text, kinds, i, special, bounds)) < len(text):
             self.grow()
 
-    def update(self, text:np.ndarray, rows:np.ndarray):     # of another table
-        "Add the words and counts of another table."
+    def packed(self)->tuple[np.ndarray, np.ndarray]:        # uint8; int64 [words, 2]
+        "Return the words' bytes, and the end and count of each word."
+        return self.arrays[2][:self.arrays[3][1]], self.rows[:, END:].copy()
+
+    def update(self, text:np.ndarray, rows:np.ndarray):
+        "Add the words of another table: what its `packed` returns."
         w = 0
         while (w := add_words(*self.arrays, text, rows, w)) < len(rows):
             self.grow()
@@ -223,7 +227,7 @@ def _count_chunk(path, special_tokens, bounds):
     words, (start, end) = WordTable(), bounds
     text = np.fromfile(path, np.uint8, end-start, offset=start)
     words.count(text, *special_arrays(special_tokens))
-    return words.arrays[2][:words.arrays[3][1]], words.rows
+    return words.packed()
 
 def count_words_fast(
     path:str|Path,                                  # a text file
@@ -233,8 +237,7 @@ def count_words_fast(
 )->WordTable:
     "Count the words of a file."
     words, special = WordTable(), list(special_tokens)
-    size = min(chunk_bytes, max(1<<20, os.path.getsize(path)//(workers or available_cpus())))
-    chunks = find_chunks(path, special, size)
+    chunks = find_chunks(path, special, chunk_bytes)
     char_classes()                                  # before the workers are forked
     counted = parallel_map(partial(_count_chunk, path, special), chunks, workers)
     for text, rows in tqdm(counted, 'count words', len(chunks), leave=False, delay=1):
@@ -375,8 +378,9 @@ class Tables(NamedTuple):
     where:np.ndarray    # places of all pairs, int32
 
     def grow(self):
-        "Double the space for pairs."
-        pairs, heap = (np.concatenate([x, np.empty_like(x)]) for x in (self.pairs, self.heap))
+        "Double the space for pairs; memory takes up room only when it is written to."
+        pairs, heap = (np.empty((2*len(x), *x.shape[1:]), x.dtype) for x in (self.pairs, self.heap))
+        pairs[:len(self.pairs)], heap[:len(self.heap)] = self.pairs, self.heap
         slots = np.full(2*len(self.slots), -1, np.int32)
         fill_slots(slots, pairs, self.size[0])
         return self._replace(pairs=pairs, heap=heap, slots=slots)
@@ -464,6 +468,7 @@ def learn(tables, merges, row, stop):
 def learn_merges(words:WordTable, num_merges:int, **kwargs)->np.ndarray:    # for index_words
     "Learn at most `num_merges` merges: pairs of ids, int64 [merges, 2]."
     tables, row = index_words(words, num_merges, **kwargs), 0
+    del words                       # makes room
     merges = np.zeros((num_merges, 2), np.int64)
     with tqdm(total=num_merges, desc='learn merges', leave=False, delay=1) as bar:
         while row < num_merges:
@@ -550,10 +555,52 @@ def merge_long_word(text, start, end, byte_ids, merge_slots, merges, out, at):
     return at
 
 # %% ../nbs/00b_fast.ipynb #65dfd6fd
+LONGEST = 64        # bytes of a word that is cached
+
+class Vocabulary(NamedTuple):
+    "What encoding needs to know of a tokenizer."
+    special:np.ndarray      # bytes of the special tokens, uint8
+    bounds:np.ndarray       # where each of them begins and ends
+    special_ids:np.ndarray
+    byte_ids:np.ndarray     # ids of the 256 bytes
+    slots:np.ndarray        # hash table of the merges: their rows, or -1
+    merges:np.ndarray       # key of the pair and id of the new token, by rank
+
+class Cache(NamedTuple):
+    "Ids of words that have occurred."
+    slots:np.ndarray        # these four are a word table
+    table:np.ndarray
+    stored:np.ndarray
+    size:np.ndarray
+    ids:np.ndarray          # of words with several ids
+    recent:np.ndarray       # hash and id of recent short words
+
+@inlined
+def recall(value, ids, out, at):
+    "Copy the ids of a cached word to `out`; return how many there are."
+    first, n = value >> 8, value & 0xFF
+    if n == 1: out[at] = first
+    else:
+        for m in range(n): out[at+m] = ids[first+m]
+    return n
+
+@inlined
+def remember(cache, slot, h, text, start, end, ids):
+    "Add a word and its ids; empty a full cache first."
+    slots, table, stored, size, all_ids, _ = cache
+    if size[0] == len(table) or size[1]+LONGEST > len(stored):
+        slots[:], size[:] = -1, 0
+        slot = first_slot(h, slots)
+    first, n = size[1], len(ids)
+    all_ids[first:first+n] = ids
+    if n == 1: first = np.int64(ids[0])
+    add_word(slots, table, stored, size, slot, h, text, start, end, first << 8 | n)
+
 @compiled
-def encode_text(text, kinds, special, bounds, special_ids, byte_ids, merge_slots, merges, ranks,
-                slots, table, stored, size, ids, recent, out):
+def encode_text(text, kinds, vocabulary, ranks, cache, out):
     "Encode a text; return the number of ids."
+    special, bounds, special_ids, byte_ids, merge_slots, merges = vocabulary
+    slots, table, stored, _, ids, recent = cache
     i, at = 0, 0
     stop, k = find_special(text, i, len(text), special, bounds)
     while i < len(text):
@@ -564,28 +611,16 @@ def encode_text(text, kinds, special, bounds, special_ids, byte_ids, merge_slots
         j, begin = word_end(text, kinds, i, stop), at
         h = hash_word(text, i, j)
         row = first_slot(h, recent)
-        if recent[row, 0] == h:
-            out[at], at, i = recent[row, 1], at+1, j
-            continue
-        slot = find_word(slots, table, stored, h, text, i, j)
-        if slots[slot] >= 0:
-            first, n = table[slots[slot], VALUE] >> 8, table[slots[slot], VALUE] & 0xFF
-            if n == 1: out[at] = first
-            else:
-                for m in range(n): out[at+m] = ids[first+m]
-            if n == 1 and h > 0: recent[row, 0], recent[row, 1] = h, first
-            at += n
+        if recent[row, 0] == h: out[at], at = recent[row, 1], at+1
         elif j-i > len(ranks):                      # long words are not cached
             at = merge_long_word(text, i, j, byte_ids, merge_slots, merges, out, at)
         else:
-            at = merge_word(text, i, j, byte_ids, merge_slots, merges, ranks, out, at)
-            if size[0] == len(table) or size[1]+64 > len(stored):
-                slots[:], size[:] = -1, 0           # empty the cache
-                slot = first_slot(h, slots)
-            first, n = size[1], at-begin
-            ids[first:first+n] = out[begin:at]
-            if n == 1: first = np.int64(out[begin])
-            add_word(slots, table, stored, size, slot, h, text, i, j, first << 8 | n)
+            slot = find_word(slots, table, stored, h, text, i, j)
+            if slots[slot] >= 0: at += recall(table[slots[slot], VALUE], ids, out, at)
+            else:
+                at = merge_word(text, i, j, byte_ids, merge_slots, merges, ranks, out, at)
+                remember(cache, slot, h, text, i, j, out[begin:at])
+            if at == begin+1 and h > 0: recent[row, 0], recent[row, 1] = h, out[begin]
         i = j
     return at
 
@@ -599,20 +634,21 @@ class FastEncoder:
                            for a,b in tokenizer.merges], np.int64).reshape(-1, 2)
         slots = np.full(2 << len(merges).bit_length(), -1, np.int32)
         fill_slots(slots, merges, len(merges))
-        self.arrays = (*special_arrays(special),
-                       np.array([ids[s.encode()] for s in special], np.uint16),
-                       np.array([ids[bytes([b])] for b in range(256)], np.uint16), slots, merges)
+        self.vocabulary = Vocabulary(
+            *special_arrays(special), np.array([ids[s.encode()] for s in special], np.uint16),
+            np.array([ids[bytes([b])] for b in range(256)], np.uint16), slots, merges)
         created = {a+b: rank for rank, (a,b) in enumerate(tokenizer.merges)}
         ordered = all(created.get(t, -1) < created[a+b] for a,b in tokenizer.merges for t in (a,b))
-        self.ranks = np.empty(64 if ordered else 1, np.int64)       # 1: treat all words as long
-        self.cache = (*WordTable(cached_words, 8*cached_words).arrays,
-                      np.empty(8*cached_words+64, np.uint16), np.zeros((1<<12, 2), np.int64))
+        self.ranks = np.empty(LONGEST if ordered else 1, np.int64)  # 1: treat all words as long
+        self.cache = Cache(*WordTable(cached_words, 8*cached_words).arrays,
+                           np.empty(8*cached_words+LONGEST, np.uint16),
+                           np.zeros((1<<12, 2), np.int64))
 
     def encode(self, text:str|np.ndarray)->np.ndarray:  # text: str, or its bytes; ids: uint16
         "Encode a text; surrogates in a string must stand for invalid bytes."
         if isinstance(text, str):
             text = np.frombuffer(text.encode('utf-8', 'surrogateescape'), np.uint8)
         out = np.empty(len(text), np.uint16)
-        n = encode_text(text, classify(text, char_classes()), *self.arrays, self.ranks,
-                        *self.cache, out)
+        n = encode_text(text, classify(text, char_classes()), self.vocabulary, self.ranks,
+                        self.cache, out)
         return out[:n]
