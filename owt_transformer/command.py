@@ -506,7 +506,9 @@ def run_experiment(args:Experiment, hooks:list=(Progress,), say=print)->bool:   
             if summary is None:
                 say('stopped; continue with the same command and --resume')
                 return False
-            if is_main: say(_result(job, summary))
+            if is_main:
+                with well_formed(job.folder.summary, 'delete it, and --resume writes it again'):
+                    say(_result(job, summary))
         if several: _compare(folders, root, say)
     return True
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 # %% ../nbs/04g_export.ipynb #2d6c282e
 from .command import run_with_exit_code
-from .files import InputError, dump_json
+from .files import InputError, dump_json, well_formed
 from .llama import llama_config, to_llama
 from .model import ModelConfig, Transformer, parameters_by_part
 from .run import (Run, RunFolder, escape_markup, load_model, load_run, save_model,
@@ -96,8 +96,10 @@ def export_model(source:Path, folder:Path, back:bool=False):
     if run and 'samples' not in str(run.summary):
         raise InputError(f'{source}/summary.json is damaged: delete it, and --resume writes it')
     model, tokenizer = load_model(source)
+    with well_formed(source, 'delete its summary.json, and --resume writes it again'):
+        card = model_card(model.cfg, folder.name, run)
     if back: save_model(RunFolder(folder).best, model, tokenizer)
-    else: write_llama(model, tokenizer, folder, model_card(model.cfg, folder.name, run))
+    else: write_llama(model, tokenizer, folder, card)
     print(f'wrote {folder}')
 
 # %% ../nbs/04g_export.ipynb #b7935658

@@ -18,7 +18,8 @@ from .command import run_experiment, run_with_exit_code
 from .config import Config, data_hashes, parse_args
 from .data import TokenData, splitmix64
 from .device import device_name, make_setup
-from .files import InputError, atomic_write, dump_json, load_json, sha256
+from .files import (InputError, atomic_write, check_regular, dump_json, load_json,
+                                   sha256, well_formed)
 from .run import (load_checkpoint, load_run, load_runs, save_checkpoint,
                                  validation_curve)
 from .step import make_step
@@ -173,8 +174,10 @@ def record(results:Path, say=print):
 
 def reproduce(results:Path, skip_demo:bool=False, say=print)->bool:
     "Check all of it and say in one line whether this machine reproduces the project."
-    golden = find_golden(results)
-    checks = [check_golden(golden_losses(), load_json(golden)), check_records(results)]
+    golden, sums, losses = find_golden(results), results/'SHA256SUMS', golden_losses()
+    check_regular(sums)
+    with well_formed(golden, 'restore it'): checks = [check_golden(losses, load_json(golden))]
+    with well_formed(sums, 'restore it'): checks.append(check_records(results))
     with tempfile.TemporaryDirectory() as tmp:
         for run in () if skip_demo else sorted((results/'demo').iterdir()):
             checks.append(train_again(run, Path(tmp), say))

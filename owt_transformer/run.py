@@ -64,9 +64,8 @@ def read_metrics(path:str|Path)->dict[str,np.ndarray]:      # column -> values
     "Read the columns of a file; empty fields are NaN."
     with open(path, newline='', encoding='utf-8') as f:
         table = csv.DictReader(f)
-        rows = list(table)
-    return {c: np.array([float(r[c]) if r[c] else math.nan for r in rows])
-            for c in table.fieldnames or ()}
+        columns, rows = table.fieldnames or (), list(table)
+    return {c: np.array([float(r[c]) if r[c] else math.nan for r in rows]) for c in columns}
 
 # %% ../nbs/04b_run.ipynb #c235c706
 def _hash_content(obj, update):
@@ -296,7 +295,7 @@ def read_config(folder:RunFolder)->dict:
     remedy = ('delete it, and --resume writes it again' if folder.saved()
               else f'delete the folder {folder} and start again')
     config = read_json(folder.config, remedy, older=True) if folder.config.exists() else {}
-    if 'vocab_size' in config: return config
+    if 'vocab_size' in config and isinstance(config.get('environment', {}), dict): return config
     raise InputError(f'{folder.config} is missing or damaged: {remedy}')
 
 def record_failure(folder:RunFolder, message:str):
