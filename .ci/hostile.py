@@ -628,17 +628,18 @@ def make_template(folder):
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('--only', nargs='+', default=(*SECTIONS,), choices=[*SECTIONS]); p.add_argument('--out', type=Path)
-    p.add_argument('--short', action='store_true', help='every twentieth trial'); p.add_argument('--grep', default='', help='trials whose name matches')
+    p.add_argument('--short', action='store_true', help='every 40th trial of each kind'); p.add_argument('--grep', default='', help='trials whose name matches')
     a = p.parse_args()
     tmp, start, found, out = Path(tempfile.mkdtemp()).resolve(), time.time(), {}, a.out and a.out.resolve()
     for stream in (sys.stdout, sys.stderr): stream.reconfigure(errors='backslashreplace')
+    environment = environment_info(make_setup(Config(device='cpu', compile='no')))
     if not (pid := os.fork()): make_template(tmp/'template'); os._exit(0)
     assert not os.waitpid(pid, 0)[1]
     for section in a.only:
         found[section] = {}
         for kind, trials in SECTIONS[section]().items():
             trials = [t for t in trials if re.search(a.grep, f'{kind}: {t}')]
-            if a.short: trials = trials[::25]
+            if a.short: trials = trials[::40]
             seen = [(t, *attempt(t, tmp/'template', tmp/'trial')) for t in trials]
             wrong = {str(t): w for t, w, *_ in seen if w}
             for name, w in wrong.items(): print(f'{kind}: {name}: {ascii(w)[1:-1]}', flush=True)
@@ -648,7 +649,7 @@ def main():
         print(f'{section}: {total["passed"]} of {total["trials"]} as promised, {time.time() - start:.0f} s so far', flush=True)
     os.chdir('/')
     shutil.rmtree(tmp)
-    if out: dump_json(out, dict(environment=environment_info(make_setup(Config(device='cpu', compile='no'))), **found))
+    if out: dump_json(out, dict(environment=environment, limits=dict(processor_seconds=SECONDS, megabytes=MEGABYTES), **found))
     return any(f['failed'] for kinds in found.values() for f in kinds.values())
 
 if __name__ == '__main__': sys.exit(main())
