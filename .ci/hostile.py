@@ -51,7 +51,7 @@ def child(trial, log):
     try:
         os.setsid()
         trial.prepare()
-        Path('before.json').write_text(json.dumps(files()))
+        Path('before.json').write_text(json.dumps(dict(files=files(), megabytes=rss())))    # a fork begins without file pages
         out = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0); os.dup2(out, 1); os.dup2(out, 2)
         used = int(Path('/proc/self/statm').read_text().split()[0])*resource.getpagesize()
@@ -67,13 +67,16 @@ def child(trial, log):
 def attempt(trial, template, folder):
     "Run a trial in a fork; return what went wrong, or '', the seconds until its end and of the processor, and the megabytes."
     shutil.copytree(template, folder, symlinks=True)
-    log, before, start = folder.with_suffix('.log'), rss(), time.time()
+    log, start = folder.with_suffix('.log'), time.time()
     if not (pid := os.fork()): os.chdir(folder); child(trial, log)
     _, status, usage = os.wait4(pid, 0)
-    took, busy, used = time.time() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss/1024 - before
+    took, busy = time.time() - start, usage.ru_utime + usage.ru_stime
+    try: before = json.loads((folder/'before.json').read_text())
+    except OSError: before = dict(files={}, megabytes=0)    # the trial itself failed
+    used = usage.ru_maxrss/1024 - before['megabytes']
     out = log.read_text(errors='replace') if log.exists() else 'the trial itself failed'
     with contextlib.suppress(ProcessLookupError): os.killpg(pid, 9)
-    wrong = verdict(trial, os.waitstatus_to_exitcode(status), out, busy, used) or leftovers(folder, status)
+    wrong = verdict(trial, os.waitstatus_to_exitcode(status), out, busy, used) or leftovers(folder, status, before['files'])
     shutil.rmtree(folder)
     return wrong, took, busy, used
 
@@ -93,10 +96,8 @@ def verdict(trial, code, out, busy, used):
     if not found[0].isprintable(): return f'control characters: {ascii(found[0])}'
     return '' if trial.expect in found[0] else f'without {trial.expect!r}: {found[0][:300]}'
 
-def leftovers(folder, status):
+def leftovers(folder, status, before):
     "List temporary files, and after an error new files that are not cached data."
-    try: before = json.loads((folder/'before.json').read_text())
-    except OSError: return 'the trial itself failed'
     left = []
     for path in folder.rglob('*'):
         name = str(path.relative_to(folder))
@@ -598,6 +599,7 @@ def served(kind):
     def prepare():
         Server.kind, pause = kind, time.sleep
         server = ThreadingHTTPServer(('127.0.0.1', 0), Server)
+        server.handle_error = lambda *args: None            # a client that leaves is no error
         threading.Thread(target=server.serve_forever, daemon=True).start()
         os.environ |= dict(HF_ENDPOINT=f'http://127.0.0.1:{server.server_port}', HF_HUB_CACHE=os.path.abspath('hub'))
         from huggingface_hub import constants
