@@ -20,8 +20,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 # %% ../nbs/01a_corpora.ipynb #cc6cf278
-from .files import (InputError, atomic_write, available_cpus, check_folder_name,
-    check_sha256, folder_lock, iter_text, parallel_map, read_json, sha256, sweep, text_kind, write_json)
+from owt_transformer.files import (InputError, atomic_write, available_cpus, check_folder_name,
+    check_sha256, folder_lock, iter_text, parallel_map, read_json, sha256, sweep, text_kind,
+    write_json)
 from .synthetic import GRAMMARS, sample_documents
 from .tokenizer import (
     END_OF_TEXT, Tokenizer, find_chunks, from_bytes, to_bytes, train_bpe)
@@ -157,8 +158,8 @@ def _json_documents(path, kind):
         try: doc = json.loads(line)['text'] if line.strip() else ''
         except (ValueError, KeyError, TypeError, RecursionError): doc = None
         if not isinstance(doc, str) or END_OF_TEXT in doc:
-            raise InputError(f'{path}, line {n}: a line must be a JSON object of at most 32 MB whose '
-                             f'text is a string without {END_OF_TEXT}: correct or remove it')
+            raise InputError(f'{path}, line {n}: a line must be a JSON object of at most 32 MB '
+                             f'whose text is a string without {END_OF_TEXT}: correct or remove it')
         if doc: yield doc
 
 def _write_plain(kinds, one_each, out):
@@ -290,7 +291,8 @@ def find_corpus_files(
     folder = Path(data_dir)/'corpora'/name
     if train_text: return _own_files(folder, train_text, valid_text)
     if valid_text:
-        raise InputError(f'valid_text={valid_text} without train_text: give both, or train_text alone')
+        raise InputError(f'valid_text={valid_text} without train_text: '
+                         'give both, or train_text alone')
     if name not in CORPORA:
         raise InputError(f'no corpus {name!r}: give train_text, or choose {", ".join(CORPORA)}')
     if name in GRAMMARS:

@@ -300,7 +300,8 @@ def next_token_probs(
             (f'top_k={top_k}', top_k is None or top_k >= 1, 'of at least 1, or None for all'),
             (f'top_p={top_p}', top_p is None or 0 < top_p <= 1, 'in (0, 1], or None for all')):
         if not valid: raise InputError(f'{value} is out of range: choose a number {rule}')
-    if temperature < torch.finfo(torch.float32).tiny: return F.one_hot(logits.argmax(-1), logits.shape[-1]).float()
+    if temperature < torch.finfo(torch.float32).tiny:       # no division by what rounds to 0
+        return F.one_hot(logits.argmax(-1), logits.shape[-1]).float()
     probs = ((logits.float() - logits.amax(-1, keepdim=True))/temperature).softmax(-1)
     if not top_k and top_p in (None, 1): return probs               # sorting is slow
     probs, order = probs.sort(descending=True, stable=True)

@@ -203,7 +203,7 @@ def _load_cs336(path):
     except Exception: return None
     for key in ('model', 'model_state_dict', 'state_dict'):
         if isinstance(weights, dict): weights = weights.get(key, weights)
-    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights): return None
+    if not isinstance(weights, dict) or not all(isinstance(n, str) for n in weights): return None
     weights = {name.removeprefix('_orig_mod.'): w for name, w in weights.items()}
     if 'token_embeddings.weight' not in weights: return None
     places = [p/sub for p in path.parents[:2] for sub in ('', 'tokenizer')]

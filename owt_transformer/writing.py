@@ -165,7 +165,8 @@ def _prompts(model, tokenizer, args):
     for name, least, most in ('number', 1, 10_000), ('length', 0, 1<<20):
         if not least <= (value := getattr(args, name)) <= most:
             raise InputError(f'{name}={value} is out of range: choose from {least} to {most:,}')
-    if args.prompts not in ('', '-'): check_regular(args.prompts)
+    if args.prompts not in ('', '-') and not Path(args.prompts).is_fifo():      # such as <(…)
+        check_regular(args.prompts)
     text = (sys.stdin.read() if args.prompts == '-' else
             from_bytes(Path(args.prompts).read_bytes()) if args.prompts else '')
     given = text.splitlines() if args.prompts else [args.prompt]
