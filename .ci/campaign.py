@@ -38,10 +38,11 @@ def parse():
     p.add_argument('--out', type=Path)
     return p.parse_args()
 
-def failures(record):
-    "Count what was not as promised in the record of a section."
-    if 'failed' in record: return len(record['failed'])
-    return sum(failures(v) if isinstance(v, dict) else v*(k not in ('error', 'right', 'events')) for k, v in record.items())
+def outcomes(record):
+    "Count the trials in the record of a section, and those that did not end as promised."
+    if 'failed' in record: return record['trials'], len(record['failed'])
+    counts = [outcomes(v) if isinstance(v, dict) else (v, v*(k not in ('error', 'right'))) for k, v in record.items() if k != 'events']
+    return tuple(map(sum, zip(*counts))) or (0, 0)
 
 def main():
     a = parse()
@@ -53,22 +54,22 @@ def main():
     options = Options(a.short, a.every, a.flips or (4 if a.short else 200), a.trials)
     run(training(tmp, 'first'))                             # prepares the data
     calm = tmp/'runs'/'calm'
-    n = disk.events(training(tmp, 'calm'), calm) if library else run(training(tmp, 'calm'))[0]
-    calm = Calm(calm, result(calm), n)
+    events = disk.events(training(tmp, 'calm'), calm) if library else run(training(tmp, 'calm'))[0]
+    calm = Calm(calm, result(calm), events)
     for name in a.only:
         if name in ('faults', 'data') and not library:
             print(f'{name}: skipped, because there is no C compiler (cc)', flush=True); continue
-        record[name] = importlib.import_module(f'faults.{SECTIONS[name]}').section(tmp, calm, options)
-        print(f'{name}: {failures(record[name])} not as promised ({time.time() - start:.0f} s)', flush=True)
+        found = importlib.import_module(f'faults.{SECTIONS[name]}').section(tmp, calm, options)
+        record['damaged' if name == 'files' else name] = found
+        print('{}: {} trials, {} not as promised'.format(name, *outcomes(found)), f'({time.time() - start:.0f} s)', flush=True)
     if a.out:
-        old, env = load_json(a.out) if a.out.exists() else {}, environment_info(make_setup(Config(device='cpu', compile='no')))
-        names = {'files': 'damaged'}
-        dump_json(a.out, old | {names.get(s, s): r for s, r in record.items()} | dict(
-            events=n, environments=old.get('environments', {}) | {names.get(s, s): env for s in record}))
+        old = load_json(a.out) if a.out.exists() else {}
+        environment = environment_info(make_setup(Config(device='cpu', compile='no')))
+        dump_json(a.out, old | record | dict(events=events, environments=old.get('environments', {}) | dict.fromkeys(record, environment)))
     shutil.rmtree(tmp)
     if library: shutil.rmtree(Path(library).parent)
-    bad = sum(map(failures, record.values()))
-    print('all as promised' if not bad else f'{bad} outcomes are not as promised')
+    trials, bad = outcomes(record)
+    print(f'{trials} trials, ' + (f'{bad} NOT as promised' if bad else 'all as promised'))
     return bool(bad)
 
 if __name__ == '__main__':

@@ -75,7 +75,8 @@ def not_told(code, out, expected=2):
     if code == expected and len(re.findall('^error: ', out, re.M)) == 1 and 'Traceback' not in out: return ''
     return f'code {code}: {out[-300:]}'
 
-def counted(found, **more):
-    "Count trials, a dict of what went wrong in each, or ''."
+def counted(name, found, **more):
+    "Count trials, a dict of what went wrong in each or '', and print it."
     wrong = {str(t): w for t, w in found.items() if w}
+    print(f'{name}: {len(found) - len(wrong)} of {len(found)} as promised', *(f'{t}: {w}' for t, w in wrong.items()), sep='\n  ', flush=True)
     return dict(trials=len(found), passed=len(found) - len(wrong), failed=wrong, **more)

@@ -47,8 +47,7 @@ def at_events(n, options, disturb):
         if options.trials and name not in options.trials: continue
         every = options.every*(2 if mode > 0 else 1)
         at = [(i+1)*n//(len(kinds)+1)] if options.short else range(1 + i % every, n + 1, every)
-        out[name] = counted({a: disturb(a, mode) for a in at})
-        print(f'{name}: {out[name]}', flush=True)
+        out[name] = counted(name, {a: disturb(a, mode) for a in at})
     return out
 
 def section(tmp, calm, options):

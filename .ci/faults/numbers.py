@@ -131,5 +131,4 @@ def section(tmp, calm, options):
         return known[key]
     for trial in SHORT if options.short else options.trials or TRIALS:
         found[trial] = wrong(tmp, trial, lambda skipped: expected(trial.startswith('rank'), skipped))
-        print(f'{trial}: {found[trial] or "as promised"}', flush=True)
-    return counted(found)
+    return counted('numbers', found)

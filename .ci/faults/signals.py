@@ -8,6 +8,7 @@ PATTERNS = {'SIGINT': [(2, 0)], 'SIGTERM': [(15, 0)], 'SIGHUP': [(1, 0)], 'SIGIN
             'SIGINT to the group': [(2, 1)], 'SIGTERM to the group': [(15, 1)]}
 SHORT = dict(preparing='SIGTERM to the group', claiming='SIGINT', training='SIGTERM', evaluating='SIGHUP', saving='SIGINT twice',
              summarizing='SIGINT to the group')
+
 def send(pattern):
     "Say when, and send the signals of a pattern to this process."
     os.write(1, f'SIGNAL {time.monotonic()}\n'.encode())
@@ -128,6 +129,6 @@ def section(tmp, calm, options):
     for phase in SHORT if options.short else options.trials or ['start', *PHASES]:
         expected = undisturbed(tmp, phase, calm)
         found = {p: interrupted(tmp, phase, p, expected) for p in PATTERNS if not options.short or p == SHORT[phase]}
-        out[phase] = counted({p: w for p, (w, _) in found.items()}, told_after_seconds=max(t for _, t in found.values()))
-        print(f'signals while {phase}:', out[phase], flush=True)
+        out[phase] = counted(f'signals while {phase}', {p: w for p, (w, _) in found.items()},
+                             told_after_seconds=max(t for _, t in found.values()))
     return out
