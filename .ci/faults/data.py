@@ -1,5 +1,5 @@
 """Kills and errors of the disk while data are prepared, and while a text is downloaded from a local server."""
-import gzip, hashlib, json, os
+import contextlib, gzip, hashlib, json, os
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from owt_transformer import corpora
@@ -38,11 +38,17 @@ class Hub(BaseHTTPRequestHandler):
         self.end_headers()
         if body: self.wfile.write(self.text[begin:])
 
-def serve(text):
-    "Serve a text from a process of its own; return the port and the process."
-    Hub.text, server = text, ThreadingHTTPServer(('127.0.0.1', 0), Hub)
-    if pid := os.fork(): server.server_close(); return server.server_port, pid
-    server.serve_forever()
+@contextlib.contextmanager
+def serving(text):
+    "Serve a text from a process of its own, which ends with this one; give its port."
+    Hub.text, server, parent = text, ThreadingHTTPServer(('127.0.0.1', 0), Hub), os.getpid()
+    if not (pid := os.fork()):
+        server.timeout = 1
+        while os.getppid() == parent: server.handle_request()
+        os._exit(0)
+    server.server_close()
+    try: yield server.server_port
+    finally: os.kill(pid, 9); os.waitpid(pid, 0)
 
 def files(folder):
     """The files below a folder with their SHA-256. The cache of checksums depends on times and counts by name alone; two
@@ -62,21 +68,19 @@ def repeated(folder, action, expected, at, mode, below):
 
 def section(tmp, calm, options):
     "Disturb the preparation of a compressed text, then a download."
-    os.environ.update(HF_HOME=str(tmp/'fresh'/'hub'), HF_HUB_DISABLE_PROGRESS_BARS='1')
-    own, docs, out = tmp/'own.jsonl.gz', documents(60_000), {}
+    own, docs, data, hub, out = tmp/'own.jsonl.gz', documents(60_000), tmp/'fresh'/'data', tmp/'fresh'/'hub', {}
     with gzip.open(own, 'wt') as f: f.writelines(json.dumps(dict(text=d)) + '\n' for d in docs)
-    port, server = serve('\n<|endoftext|>\n'.join(docs).encode())
-    os.environ['HF_ENDPOINT'] = f'http://127.0.0.1:{port}'
-    from huggingface_hub import constants               # reads the environment
-    constants.DOWNLOAD_CHUNK_SIZE = 5000
-    data, hub = tmp/'fresh'/'data', tmp/'fresh'/'hub'
-    for name, below, action in (('preparing', data, prepare(data, 'own', '--train-text', str(own))),
-                                ('downloading', hub, prepare(data, 'tinystories-sample'))):
-        fresh(tmp/'fresh')
-        n = events(action, below)
-        expected = files(tmp/'fresh')
-        print(f'{n} events while {name}', flush=True)
-        disturb = lambda at, mode: repeated(tmp/'fresh', action, expected, at, mode, below)
-        out[name] = dict(events=n, **at_events(n, options, disturb))
-    os.kill(server, 9); os.waitpid(server, 0)
+    with serving('\n<|endoftext|>\n'.join(docs).encode()) as port:
+        os.environ.update(HF_HOME=str(hub), HF_ENDPOINT=f'http://127.0.0.1:{port}', HF_HUB_DISABLE_PROGRESS_BARS='1')
+        from huggingface_hub import constants           # reads the environment
+        constants.DOWNLOAD_CHUNK_SIZE = 5000
+        for name, below, action in (('preparing', data, prepare(data, 'own', '--train-text', str(own))),
+                                    ('downloading', hub, prepare(data, 'tinystories-sample'))):
+            fresh(tmp/'fresh')
+            n = events(action, below)
+            expected = files(tmp/'fresh')
+            assert not [f for f in expected if '.part' in f or '.log' in f], expected
+            print(f'{n} events while {name}', flush=True)
+            disturb = lambda at, mode: repeated(tmp/'fresh', action, expected, at, mode, below)
+            out[name] = dict(events=n, **at_events(n, options, disturb))
     return out

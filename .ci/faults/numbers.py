@@ -93,8 +93,9 @@ def finished_wrongly(folder, skipped, expected):
     rows = load_checkpoint(folder/'checkpoints'/'final_checkpoint.pt')['rows']
     told, last = {}, 0
     for row in rows:
-        if n := len({*skipped} & {*range(last + 1, row['step'] + 1)}): told[row['step']] = n
-        last = row['step']
+        own, last = range(last + 1, row['step'] + 1), row['step']
+        if n := len({*skipped} & {*own}): told[last] = n
+        if n < len(own) and not math.isfinite(row['train_loss']): return f'a row whose loss is {row["train_loss"]}'
     recorded = {row['step']: row['skipped_steps'] for row in rows if row.get('skipped_steps')}
     if (recorded, kept.summary['skipped_steps']) != (told, len(skipped)): return f'{recorded} skipped, not {told}'
     if not math.isfinite(kept.summary['valid_loss']): return 'a summary that is not finite'
