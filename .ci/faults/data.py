@@ -6,7 +6,7 @@ from owt_transformer import corpora
 from owt_transformer.command import run_with_exit_code
 from owt_transformer.synthetic import sample_documents
 from faults import fresh, run
-from faults.disk import arm, at_events, ended_wrongly, events
+from faults.disk import ERRORS, KILLS, arm, at_events, ended_wrongly, events
 
 def documents(size):
     "Sample documents until they have `size` characters."
@@ -74,13 +74,14 @@ def section(tmp, calm, options):
         os.environ.update(HF_HOME=str(hub), HF_ENDPOINT=f'http://127.0.0.1:{port}', HF_HUB_DISABLE_PROGRESS_BARS='1')
         from huggingface_hub import constants           # reads the environment
         constants.DOWNLOAD_CHUNK_SIZE = 5000
-        for name, below, action in (('preparing', data, prepare(data, 'own', '--train-text', str(own))),
-                                    ('downloading', hub, prepare(data, 'tinystories-sample'))):
+        stages = ('preparing', data, prepare(data, 'own', '--train-text', str(own))), ('downloading', hub, prepare(data, 'tinystories-sample'))
+        for i, (name, below, action) in enumerate(stages):
             fresh(tmp/'fresh')
             n = events(action, below)
             expected = files(tmp/'fresh')
             assert not [f for f in expected if '.part' in f or '.log' in f], expected
             print(f'{n} events while {name}', flush=True)
             disturb = lambda at, mode: repeated(tmp/'fresh', action, expected, at, mode, below)
-            out[name] = dict(events=n, **at_events(n, options, disturb))
+            share = options._replace(trials=[*KILLS, *ERRORS][i::2]) if options.short else options
+            out[name] = dict(events=n, **at_events(n, share, disturb))
     return out
