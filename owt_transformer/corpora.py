@@ -20,9 +20,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 # %% ../nbs/01a_corpora.ipynb #cc6cf278
-from owt_transformer.files import (InputError, atomic_write, available_cpus, check_folder_name,
-    check_sha256, folder_lock, iter_text, parallel_map, read_json, sha256, sweep, text_kind,
-    write_json)
+from .files import (InputError, atomic_write, available_cpus, check_folder_name,
+    check_sha256, folder_lock, iter_text, name_errors, parallel_map, read_json, sha256, sweep,
+    text_kind, write_json)
 from .synthetic import GRAMMARS, sample_documents
 from .tokenizer import (
     END_OF_TEXT, Tokenizer, find_chunks, from_bytes, to_bytes, train_bpe)
@@ -247,15 +247,17 @@ def _download_resumably(repo, file, cache_dir=None, endpoint=None):
 
 def download(source:str, hashes:str|Path, **options)->Path:    # hashes: see cached_sha256
     "Download owner/name/file from the Hugging Face Hub unless it is cached; check its SHA-256."
-    from huggingface_hub import hf_hub_download         # imported late: most runs need no download
-    owner, name, file = source.split('/', 2)
+    from huggingface_hub import constants, hf_hub_download      # imported late: most need neither
+    (owner, name, file), cache = source.split('/', 2), options.get('cache_dir')
     for _ in range(2):
         try: _download_resumably(f'{owner}/{name}', file, **options)
         except InputError as e: why = e; break
         except Exception: pass                              # the library may know another way
         try: path = Path(hf_hub_download(f'{owner}/{name}', file, repo_type='dataset', **options))
         except Exception as e:
-            if isinstance(e, OSError) and e.errno: raise            # such as a full disk
+            if isinstance(e, OSError) and e.errno:                  # such as a full disk
+                raise InputError(f'{source} cannot be stored in {cache or constants.HF_HUB_CACHE} '
+                                 f'({e}): free some space, or set HF_HOME to another folder')
             why = str(e).strip().splitlines()[0]
             break
         stored, why = path.resolve(), 'its SHA-256 is not the recorded one'
@@ -360,7 +362,7 @@ def encode_file(
     encode = partial(_encode_chunk, str(path), str(tokenizer_folder), tokenizer_hash,
                      use_compiled(path))
     done = state['chunks']
-    with open(part, 'ab') as f:
+    with name_errors(out), open(part, 'ab') as f:
         for data, d, b in tqdm(parallel_map(encode, chunks[done:], workers), total=len(chunks),
                 initial=done, desc=f'encode {Path(path).name}', leave=False, delay=1,
                 disable=rank > 0):

@@ -1,4 +1,4 @@
-// Counts writes, syncs and renames below a folder and lets the n-th fail; campaign.py preloads it.
+// Counts writes, syncs and renames below a folder and lets the n-th fail; ../campaign.py preloads it.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
