@@ -691,7 +691,7 @@ def hostile():
     for use in PREPARE, ['corpora', 'inspect'], ['writing', 'run', '--read'], ['writing', 'run', '--prompts'], ['train', '--config', 'one.json',
         '--name', 'new', '--train-text']:
         kinds['texts'] += [Trial([*use, 'strange.txt'], 'strange.txt', prepare, name=f'{" ".join(use[:2] + use[-1:])}, {what}') for what,
-            prepare in endless('strange.txt').items()]
+            prepare in endless('strange.txt').items() if '--prompts' not in use or 'pipe' not in what]    # a pipe of prompts is read
     kinds['names'] = [t for what, name in NAMES.items() for t in named(what, name)]
     kinds['names'].append(Trial(['train', '--config', 'new.json', '--name', 'new'], 'ok', markup, name='runs with markup'))
     kinds['servers'] = [Trial('corpora prepare tinystories-sample --vocab-size 258 --workers 1'.split(), expect, served(kind), kind) for kind,
