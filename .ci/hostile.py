@@ -670,22 +670,18 @@ def markup():
 def hostile():
     kinds = collections.defaultdict(list)
     for i, (what, change) in enumerate(MODELS.items()):
-        kinds['models'].append(Trial(USES[i % 3], '', saved(BEST, change), name=what))
+        kinds['models'].append(Trial(USES[i % 3], 'error: run', saved(BEST, change), name=what))
     kinds['checkpoints'] = [Trial(RESUME, 'ok' if what in FINE else 'run', saved(LAST, change), name=what) for what, change in CHECKPOINTS.items()]
     kinds['checkpoint files'] = [Trial(USES[i % 3], 'best_model.pt', prepare, name=what) for i, (what, prepare) in enumerate(PT.items())]
-    kinds['tokenizers'] = [Trial([*PREPARE, 'text.txt', '--tokenizer', 'tokenizer', '--vocab-size', '300'], 'ok' if what in FINE else '', tokenizer(**kw), name=what) for what,
-
-
-        kw in VOCABULARIES.items()]
+    kinds['tokenizers'] = [Trial([*PREPARE, 'text.txt', '--tokenizer', 'tokenizer', '--vocab-size', '300'], 'ok' if what in FINE else 'error: tokenizer',
+                                 tokenizer(**kw), name=what) for what, kw in VOCABULARIES.items()]
     kinds['tokenizers'] += [Trial([*PREPARE, 'text.txt', '--tokenizer', 'tokenizer', '--vocab-size', '300'], name, prepare, name=f'{name}: {what}')
                             for name in ('vocab.json', 'merges.txt', 'meta.json') for what, prepare in endless(f'tokenizer/{name}').items()]
-    kinds['transformers'] = [Trial([*(WRITE if i % 2 else USES[1]), *([] if i % 2 else ['--back'])], '', prepare, name=what) for i,
-        (what, prepare) in enumerate(LLAMA.items())]
+    kinds['transformers'] = [Trial([*(WRITE if i % 2 else USES[1]), *([] if i % 2 else ['--back'])], 'error: llama', prepare, name=what)
+                             for i, (what, prepare) in enumerate(LLAMA.items())]
     for t in kinds['transformers']: t.argv[1] = 'llama'
-    kinds["GPT-2's files"] = [Trial(['writing', 'cs336/model.pt', '--length', '3', '--device', 'cpu'], expect, of_cs336(**change), name=what) for what,
-
-
-        (change, expect) in CS336_FILES.items()]
+    kinds["GPT-2's files"] = [Trial(['writing', 'cs336/model.pt', '--length', '3', '--device', 'cpu'], expect, of_cs336(**change), name=what)
+                              for what, (change, expect) in CS336_FILES.items()]
     for what, (content, expect) in TEXTS.items():
         kinds['texts'].append(Trial([*PREPARE, 'strange.txt'], expect, replaced('strange.txt', content), name=what))
     for use in PREPARE, ['corpora', 'inspect'], ['writing', 'run', '--read'], ['writing', 'run', '--prompts'], ['train', '--config', 'one.json',

@@ -166,7 +166,10 @@ def read_json(
 def well_formed(path:str|Path, remedy:str):     # remedy ends the error message
     "Raise `InputError` if the block fails because the content of a file is not as expected."
     try: yield
-    except (InputError, OSError, MemoryError): raise
+    except InputError as e:
+        if str(path) in str(e): raise
+        raise InputError(f'{path}: {e}') from None
+    except (OSError, MemoryError): raise
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
         why = f'{type(e).__name__}: {e}'.strip().splitlines()[0]
         raise InputError(f'{path} does not hold what it should ({why:.100}): {remedy}') from None

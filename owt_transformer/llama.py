@@ -135,7 +135,7 @@ def config_from_llama(theirs:dict)->ModelConfig:        # config.json, as a dict
             raise InputError(f'{name}={theirs[name]} cannot be read, only {value}: '
                              'choose another model')
     try: return ModelConfig(**{ours: theirs[name] for ours, name in PASSED_ON.items()}).check()
-    except KeyError as e: raise InputError(f'config.json lacks {e}: restore a copy') from None
+    except KeyError as e: raise InputError(f'{e} is missing: restore a copy') from None
 
 # %% ../nbs/02a_llama.ipynb #8e391c2e
 PROBE = ("I'll say: \u201cna\u00efve caf\u00e9\u201d costs 1234567.89,\n\n\tisn't it?   "
@@ -171,9 +171,9 @@ def load_llama(folder:str|Path)->tuple[Transformer,Tokenizer]:
     with well_formed(folder/'config.json', 'restore a copy'): cfg = config_from_llama(theirs)
     tokenizer = read_tokenizer_json(folder/'tokenizer.json')
     if END_OF_TEXT not in tokenizer.special_tokens or len(tokenizer) > cfg.vocab_size:
-        raise InputError(f'{tokenizer} does not fit: choose one with {END_OF_TEXT} and at most '
-                         f'{cfg.vocab_size} tokens')
-    return from_llama(weights, cfg).eval(), tokenizer
+        raise InputError(f'{folder}: {tokenizer} does not fit: choose one with {END_OF_TEXT} '
+                         f'and at most {cfg.vocab_size} tokens')
+    with well_formed(folder, 'restore a copy'): return from_llama(weights, cfg).eval(), tokenizer
 
 # %% ../nbs/02a_llama.ipynb #4eb67c65
 CS336 = {'token_embeddings': 'model.embed_tokens', 'ln_final': 'model.norm',

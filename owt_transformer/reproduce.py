@@ -141,8 +141,11 @@ def result_files(folder:Path)->dict[str,str]:       # path below the folder -> S
 
 def check_records(folder:Path)->tuple[bool,str]:    # intact?; in words
     "Compare the files of recorded results with their checksums, and load every run."
-    lines = (folder/'SHA256SUMS').read_text('utf-8').splitlines()
-    known = {name: digest for digest, name in (line.split('  ', 1) for line in lines)}
+    sums = folder/'SHA256SUMS'
+    check_regular(sums)
+    with well_formed(sums, 'restore it'):
+        lines = sums.read_text('utf-8').splitlines()
+        known = {name: digest for digest, name in (line.split('  ', 1) for line in lines)}
     found = result_files(folder)
     differ = [n for n in sorted(known.keys() | found) if known.get(n) != found.get(n)]
     if differ:
@@ -174,10 +177,9 @@ def record(results:Path, say=print):
 
 def reproduce(results:Path, skip_demo:bool=False, say=print)->bool:
     "Check all of it and say in one line whether this machine reproduces the project."
-    golden, sums, losses = find_golden(results), results/'SHA256SUMS', golden_losses()
-    check_regular(sums)
+    golden, losses = find_golden(results), golden_losses()
     with well_formed(golden, 'restore it'): checks = [check_golden(losses, load_json(golden))]
-    with well_formed(sums, 'restore it'): checks.append(check_records(results))
+    checks.append(check_records(results))
     with tempfile.TemporaryDirectory() as tmp:
         for run in () if skip_demo else sorted((results/'demo').iterdir()):
             checks.append(train_again(run, Path(tmp), say))

@@ -245,6 +245,7 @@ def _load_best(path):
         cfg, tokenizer = (ModelConfig(**upgrade_fields(content['config'])),
                           Tokenizer.from_dict(content['tokenizer']))
         if len(tokenizer) > cfg.vocab_size: raise ValueError(f'{cfg.vocab_size} outputs: too few')
+        if END_OF_TEXT not in tokenizer.special_tokens: raise ValueError(f'no {END_OF_TEXT}')
         _check_shapes(cfg, content['model'])
         model = Transformer(cfg)
         model.load_state_dict(content['model'])

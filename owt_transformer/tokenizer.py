@@ -402,9 +402,9 @@ class Tokenizer:
     @classmethod
     def from_files(cls, vocab_path:str|Path, merges_path:str|Path, special_tokens=()):
         "Read GPT-2-style files, ours or another tool's."
+        found = read_gpt2_files(vocab_path, merges_path, special_tokens or ())
         with well_formed(vocab_path, "give GPT-2's format and a list of special tokens"):
-            return cls(*read_gpt2_files(vocab_path, merges_path, special_tokens or ()),
-                       special_tokens)
+            return cls(*found, special_tokens)
 
     def to_dict(self)->dict:
         "Return plain Python values, with each byte as the Latin-1 character of the same number."
