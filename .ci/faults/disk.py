@@ -1,6 +1,7 @@
-"""Kills and errors of the disk at the writes, syncs and renames below a folder."""
-import ctypes, errno, re
-from faults import counted, fresh, in_use, not_told, parts, result, run, training
+"""Kills and errors of the disk at the writes, syncs and renames below a folder, and a small disk that is full."""
+import ctypes, errno, json, re, subprocess
+from faults import LINE, counted, fresh, in_use, not_told, parts, result, run, training
+from owt_transformer import command
 
 KILLS = {'kill before': -1, 'kill half-way': -2, 'kill after': -3}
 ERRORS = {name: getattr(errno, name) for name in ('ENOSPC', 'EIO', 'EDQUOT', 'EFBIG')}
@@ -30,15 +31,53 @@ def ended_wrongly(code, out, mode, folder):
     if wrong := not_told(code, out): return wrong
     return '' if str(folder) in re.search('^error: .*', out, re.M)[0] else f'without the path: {out[-300:]}'
 
-def broken(tmp, bits, at, mode):
-    "Disturb a run and resume it; return what went wrong, or ''."
-    folder = fresh(tmp/'runs'/'trial')
-    code, out = run(training(tmp, 'trial'), lambda: arm(folder, at, mode))
-    if wrong := ended_wrongly(code, out, mode, folder): return wrong
-    code, out = run(training(tmp, 'trial', *['--resume']*in_use(folder)))
+def differs(tmp, bits, folder, line=None):
+    "Resume a disturbed run, or start it again; return what is wrong with its result, or ''."
+    code, out = run(training(tmp, folder.name, *['--resume']*in_use(folder), line=line))
     if code: return f'resumed with {code}: {out[-300:]}'
-    if result(folder) != bits: return 'other bits'
+    if any(result(p.parent) != bits for p in folder.rglob('summary.json')): return 'other bits'
     return f'left {left}' if (left := parts(folder)) else ''
+
+def broken(tmp, bits, at, mode, times=1):
+    "Disturb a run, then its continuation, and so on; return what went wrong, or ''."
+    folder = fresh(tmp/'runs'/'trial')
+    for _ in range(times):
+        code, out = run(training(tmp, 'trial', *['--resume']*in_use(folder)), lambda: arm(folder, at, mode))
+        if wrong := ended_wrongly(code, out, mode, folder): return wrong
+    return differs(tmp, bits, folder)
+
+def two_runs(tmp):
+    "Write the configuration of an experiment: the tiny run, twice."
+    fields = dict(zip((flag[2:].replace('-', '_') for flag in LINE[2::2]), LINE[3::2]))
+    fields = {k: int(v) if v.isdigit() else v for k, v in fields.items()}
+    (tmp/'two.json').write_text(json.dumps(dict(runs=[fields | dict(name=name) for name in 'ab'])))
+    return ['--config', str(tmp/'two.json')]
+
+def broken_experiment(tmp, bits, at, line):
+    "Kill an experiment of two runs and resume it; return what went wrong, or ''."
+    folder = fresh(tmp/'runs'/'two')
+    code, out = run(training(tmp, 'two', line=line), lambda: arm(folder, at, KILLS['kill half-way']))
+    return ended_wrongly(code, out, -2, folder) or differs(tmp, bits, folder, line) or (
+        '' if (folder/'comparison.md').exists() else 'no comparison')
+
+def plan_nothing(): command.describe_plan = lambda *args: None
+
+def full(tmp, bits, size):
+    "Run on a disk of so many bytes until it is full, enlarge it and resume; return what went wrong, or ''."
+    folder = fresh(tmp/'runs'/'full')
+    folder.mkdir(parents=True)
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', folder], check=True)
+    try:
+        code, out = run(training(tmp, 'full'), plan_nothing)    # as if another program filled the disk later
+        if wrong := ended_wrongly(code, out, errno.ENOSPC, folder): return wrong
+        subprocess.run(['mount', '-o', 'remount,size=64m', folder], check=True)
+        return differs(tmp, bits, folder)
+    finally: subprocess.run(['umount', folder], check=True)
+
+def can_mount(tmp):
+    (tmp/'mount').mkdir()
+    return not any(subprocess.run(c, capture_output=True).returncode for c in (
+        ['mount', '-t', 'tmpfs', 'tmpfs', tmp/'mount'], ['umount', tmp/'mount']))
 
 def at_events(n, options, disturb):
     "Call `disturb(at, mode)` for each kind of fault at every n-th event (errors: 2n-th), or once."
@@ -51,4 +90,18 @@ def at_events(n, options, disturb):
     return out
 
 def section(tmp, calm, options):
-    return at_events(calm.events, options, lambda at, mode: broken(tmp, calm.bits, at, mode))
+    out = at_events(calm.events, options, lambda at, mode: broken(tmp, calm.bits, at, mode))
+    def also(name, places, disturb):
+        if not options.trials or name in options.trials:
+            out[name] = counted(name, {a: disturb(a) for a in (places[:1] if options.short else places)})
+    also('kill three times', range(5, calm.events//4, options.every),
+         lambda at: broken(tmp, calm.bits, at, KILLS['kill half-way'], times=3))
+    line, again = two_runs(tmp), tmp/'runs'/'again'
+    n = events(training(tmp, 'again', line=line), again)
+    also('kill one of two runs', range(n//2 if options.short else 5, n, 5*options.every),
+         lambda at: broken_experiment(tmp, result(again/'a'), at, line))
+    if can_mount(tmp):
+        whole = sum(p.stat().st_size for p in calm.folder.rglob('*') if p.is_file())
+        also('full disk', range(whole//2, whole, whole//24*options.every), lambda size: full(tmp, calm.bits, size))
+    else: print('full disk: skipped, because mount is not allowed')
+    return out
