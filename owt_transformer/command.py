@@ -428,11 +428,16 @@ def describe_plan(cfg:Config, setup:Setup, folder:Path, say=print):
         say(f'WARNING: no GPU was found. On this CPU the run takes about {hours/24:.0f} days')
 
 # %% ../nbs/04e_command.ipynb #7f08d9f6
+def _holds_experiment(root):
+    "Whether a folder holds a list of runs, perhaps no more than that."
+    path, remedy = root/'config.json', 'delete it, and --resume writes it again'
+    return path.exists() and 'runs' in read_json(path, remedy, older=True)
+
 def _run_folders(args, is_main, say):
     "Return the folder of each run; raise an error unless every run can start or continue."
     root = args.output_dir/args.name
     folders = [RunFolder(root if len(args.runs) == 1 else root/cfg.name) for cfg in args.runs]
-    if args.resume and not any(f.in_use() for f in folders):
+    if args.resume and not (any(f.in_use() for f in folders) or _holds_experiment(root)):
         raise InputError(f'{root} holds no run to resume: correct --name, or leave --resume out')
     for cfg, folder in zip(args.runs, folders):
         with main_process_first(setup := make_setup(cfg)):
