@@ -35,7 +35,7 @@ def differs(tmp, bits, folder, line=None):
     "Resume a disturbed run, or start it again; return what is wrong with its result, or ''."
     code, out = run(training(tmp, folder.name, *['--resume']*in_use(folder), line=line))
     if code: return f'resumed with {code}: {out[-300:]}'
-    if any(result(p.parent) != bits for p in folder.rglob('summary.json')): return 'other bits'
+    if {result(p.parent) for p in folder.rglob('summary.json')} != {bits}: return 'other bits'     # or no result
     return f'left {left}' if (left := parts(folder)) else ''
 
 def broken(tmp, bits, at, mode, times=1):
@@ -97,9 +97,9 @@ def section(tmp, calm, options):
     also('kill three times', range(5, calm.events//4, options.every),
          lambda at: broken(tmp, calm.bits, at, KILLS['kill half-way'], times=3))
     line, again = two_runs(tmp), tmp/'runs'/'again'
-    n = events(training(tmp, 'again', line=line), again)
+    n, bits = events(training(tmp, 'again', line=line), again), result(again/'a')
     also('kill one of two runs', range(n//2 if options.short else 5, n, 5*options.every),
-         lambda at: broken_experiment(tmp, result(again/'a'), at, line))
+         lambda at: broken_experiment(tmp, bits, at, line))
     if can_mount(tmp):
         whole = sum(p.stat().st_size for p in calm.folder.rglob('*') if p.is_file())
         also('full disk', range(whole//2, whole, whole//24*options.every), lambda size: full(tmp, calm.bits, size))
