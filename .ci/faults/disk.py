@@ -1,7 +1,10 @@
 """Kills and errors of the disk at the writes, syncs and renames below a folder, and a small disk that is full."""
 import ctypes, errno, json, re, subprocess
-from faults import LINE, counted, fresh, in_use, not_told, parts, result, run, training
+from dataclasses import asdict
+from faults import counted, fresh, in_use, not_told, parts, result, run, training
 from owt_transformer import command
+from owt_transformer.config import config_from_dict
+from owt_transformer.files import read_json
 
 KILLS = {'kill before': -1, 'kill half-way': -2, 'kill after': -3}
 ERRORS = {name: getattr(errno, name) for name in ('ENOSPC', 'EIO', 'EDQUOT', 'EFBIG')}
@@ -46,11 +49,10 @@ def broken(tmp, bits, at, mode, times=1):
         if wrong := ended_wrongly(code, out, mode, folder): return wrong
     return differs(tmp, bits, folder)
 
-def two_runs(tmp):
-    "Write the configuration of an experiment: the tiny run, twice."
-    fields = dict(zip((flag[2:].replace('-', '_') for flag in LINE[2::2]), LINE[3::2]))
-    fields = {k: int(v) if v.isdigit() else v for k, v in fields.items()}
-    (tmp/'two.json').write_text(json.dumps(dict(runs=[fields | dict(name=name) for name in 'ab'])))
+def two_runs(tmp, folder):
+    "Write the configuration of an experiment: the run of a folder, twice."
+    cfg = config_from_dict(read_json(folder/'config.json'))
+    (tmp/'two.json').write_text(json.dumps(dict(runs=[asdict(cfg) | dict(name=name) for name in 'ab'])))
     return ['--config', str(tmp/'two.json')]
 
 def broken_experiment(tmp, bits, at, line):
@@ -96,10 +98,10 @@ def section(tmp, calm, options):
             out[name] = counted(name, {a: disturb(a) for a in (places[:1] if options.short else places)})
     also('kill three times', range(5, calm.events//4, options.every),
          lambda at: broken(tmp, calm.bits, at, KILLS['kill half-way'], times=3))
-    line, again = two_runs(tmp), tmp/'runs'/'again'
-    n, bits = events(training(tmp, 'again', line=line), again), result(again/'a')
-    also('kill one of two runs', range(n//2 if options.short else 5, n, 5*options.every),
-         lambda at: broken_experiment(tmp, bits, at, line))
+    line, n = two_runs(tmp, calm.folder), calm.events       # in the short version: the end of the first run
+    if not options.short: n = events(training(tmp, 'again', line=line), tmp/'runs'/'again')
+    also('kill one of two runs', range(n if options.short else 5, n + 1, 5*options.every),
+         lambda at: broken_experiment(tmp, calm.bits, at, line))
     if can_mount(tmp):
         whole = sum(p.stat().st_size for p in calm.folder.rglob('*') if p.is_file())
         also('full disk', range(whole//2, whole, whole//24*options.every), lambda size: full(tmp, calm.bits, size))
