@@ -47,11 +47,12 @@ def outcomes(record):
 def main():
     a = parse()
     from faults import Calm, Options, disk, result, run, training
-    from owt_transformer.config import Config
+    from owt_transformer.config import Config, make_parser
     from owt_transformer.device import environment_info, make_setup
     from owt_transformer.files import dump_json, load_json
     tmp, library, record, start = Path(tempfile.mkdtemp()).resolve(), os.environ.get('LD_PRELOAD'), {}, time.time()
     options = Options(a.short, a.every, a.flips or (4 if a.short else 200), a.trials)
+    make_parser('train', '')                                # reads its source once; each trial is a fork
     run(training(tmp, 'first'))                             # prepares the data
     calm = tmp/'runs'/'calm'
     events = disk.events(training(tmp, 'calm'), calm) if library else run(training(tmp, 'calm'))[0]

@@ -19,7 +19,7 @@ os.environ |= dict(OMP_NUM_THREADS='1', HF_ENDPOINT='http://127.0.0.1:9',
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from owt_transformer import benchmark, command, corpora, export, reproduce, writing
-from owt_transformer.config import Config
+from owt_transformer.config import Config, make_parser
 from owt_transformer.device import environment_info, make_setup
 from owt_transformer.files import dump_json, read_json, sha256, write_json
 from owt_transformer.run import content_sha256, load_checkpoint
@@ -27,6 +27,7 @@ from owt_transformer.tokenizer import END_OF_TEXT
 
 for name in 'matplotlib.backends.backend_agg', 'matplotlib.figure', 'fastcore.script', 'torch._dynamo', 'torch._inductor.config', 'multiprocessing.pool':
     importlib.import_module(name)                           # once; each trial is a fork
+make_parser('train', '')                                    # reads its source once
 
 SECONDS, LIMIT, MEGABYTES = 5, 30, 300
 COMMANDS = {m.__name__.split('.')[1].replace('command', 'train'): m.main for m in (command, export, writing, benchmark, reproduce)} | dict(

@@ -10,6 +10,7 @@ __all__ = ['CHANGEABLE_ON_RESUME', 'PRESETS', 'Config', 'field_choices', 'check_
 # %% ../nbs/04a_config.ipynb #30e52f5d
 import argparse, difflib, math, re, sys
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from importlib import util
 from pathlib import Path
 from fastcore.docments import docments
@@ -268,14 +269,18 @@ def _help(field, about):
     default = 'none' if field.default == '' else field.default
     return f'{about} [{listed}default: {default}]'.replace('%', '%%')
 
+@cache
+def _comments():
+    "Read the comment of each field from the source, which takes a quarter of a second."
+    return {**docments(Config), **docments(ModelConfig)}
+
 def _add_fields(parser):
-    about = {**docments(Config), **docments(ModelConfig)}
     for f in fields(Config):
         if f.name in _GROUPS: group = parser.add_argument_group(_GROUPS[f.name])
         if f.name == 'name': continue
         kind = (dict(action=argparse.BooleanOptionalAction) if f.type is bool else
                 dict(type=f.type, metavar=f.type.__name__.upper()))
-        group.add_argument(f'--{f.name.replace("_","-")}', help=_help(f, about[f.name]), **kind)
+        group.add_argument(f'--{f.name.replace("_","-")}', help=_help(f, _comments()[f.name]), **kind)
 
 # %% ../nbs/04a_config.ipynb #69804f96
 _ALIASES = {'--lr': '--learning-rate', '--steps': '--max-iters', '--n-heads': '--num-heads',
