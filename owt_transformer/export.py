@@ -8,6 +8,7 @@ __all__ = ['CARD', 'UNITS', 'model_card', 'write_llama', 'export_model', 'main']
 # %% ../nbs/04g_export.ipynb #1a08b4a3
 import argparse, shutil, sys
 from pathlib import Path
+import torch
 from safetensors.torch import save_file
 
 # %% ../nbs/04g_export.ipynb #2d6c282e
@@ -71,7 +72,8 @@ def model_card(cfg:ModelConfig, name:str, run:Run|None=None)->str:      # Markdo
 def write_llama(model:Transformer, tokenizer:Tokenizer, folder:Path, card:str):
     "Write a folder that `transformers` loads as a `LlamaForCausalLM` with its tokenizer."
     cfg, end = model.cfg, tokenizer.ids[END_OF_TEXT.encode()]
-    weights = {name: w.clone() for name, w in to_llama(model).items()}      # not slices of one
+    weights = {name: w.clone(memory_format=torch.contiguous_format)         # not slices of one,
+               for name, w in to_llama(model).items()}                      # nor column-major
     if cfg.tie_embeddings: del weights['lm_head.weight']
     part = folder.with_name(f'.{folder.name}.part')
     shutil.rmtree(part, ignore_errors=True)

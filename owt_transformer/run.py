@@ -177,9 +177,9 @@ def load_checkpoint(
 # %% ../nbs/04b_run.ipynb #067bf1d9
 def _write_weights(file, content):
     "Write the weights of a best_model.pt as safetensors, with the shape in the metadata."
-    tied = content['config']['tie_embeddings']          # safetensors refuses shared memory
     about = {k: json.dumps(content[k]) for k in ('config', 'step', 'valid_loss')}
-    weights = _copied(content['model']) if tied else content['model']
+    weights = {k: w.clone(memory_format=torch.contiguous_format)    # safetensors refuses shared
+               for k, w in content['model'].items()}                # memory and other layouts
     with atomic_write(file) as f:
         f.write(safetensors.torch.save(weights, dict(format='pt', **about)))
 
