@@ -295,9 +295,10 @@ class RunFolder:
 # %% ../nbs/04b_run.ipynb #b1e2a960
 def read_config(folder:RunFolder)->dict:
     "Read the config.json of a run; raise `InputError` if it is missing or damaged."
-    kept = folder.saved() or any(folder.path.glob('*/config.json'))     # runs of an experiment
-    remedy = ('delete it, and --resume writes it again' if kept
-              else f'delete the folder {folder} and start again')
+    runs = any(folder.path.glob('*/config.json'))           # of an experiment
+    remedy = ('delete it, and --resume writes it again' if folder.saved() else
+              'restore it, or choose another --name' if runs else
+              f'delete the folder {folder} and start again')
     config = read_json(folder.config, remedy, older=True) if folder.config.exists() else {}
     if 'runs' in config:
         raise InputError(f'{folder} holds an experiment of several runs: continue it with '
