@@ -99,7 +99,7 @@ def section(tmp, calm, options):
     also('kill three times', range(5, calm.events//4, options.every),
          lambda at: broken(tmp, calm.bits, at, KILLS['kill half-way'], times=3))
     line, n = two_runs(tmp, calm.folder), calm.events       # in the short version: the end of the first run
-    if not options.short: n = events(training(tmp, 'again', line=line), tmp/'runs'/'again')
+    if not options.short: n = events(training(tmp, 'again', line=line), fresh(tmp/'runs'/'again'))
     also('kill one of two runs', range(n if options.short else 5, n + 1, 5*options.every),
          lambda at: broken_experiment(tmp, calm.bits, at, line))
     if can_mount(tmp):
