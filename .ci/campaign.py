@@ -16,7 +16,7 @@ ranks    one of two processes under torchrun is killed, stopped or fails
 
 `--short` injects each kind of fault at least once. `--out` replaces the sections that ran in a record; with `--trials`,
 only those kinds of fault or phases of signals. `--planted` plants bugs in the project instead, which trials must find."""
-import argparse, importlib, os, shutil, signal, subprocess, sys, tempfile, time
+import argparse, atexit, importlib, os, shutil, signal, subprocess, sys, tempfile, time
 from pathlib import Path
 
 SECTIONS = {'faults': 'disk', 'data': 'data', 'files': 'files', 'numbers': 'numbers', 'signals': 'signals', 'ranks': 'ranks'}
@@ -37,7 +37,7 @@ def parse():
     p.add_argument('--only', nargs='+', default=[*SECTIONS], choices=SECTIONS, metavar='SECTION')
     p.add_argument('--every', type=int, default=1); p.add_argument('--flips', type=int)
     p.add_argument('--trials', nargs='+', default=(),
-                   help='only these kinds of fault, phases of signals, numbers, or faults of ranks such as "1 training stop"')
+                   help='only these kinds of fault, phases of signals, numbers, faults of ranks such as "1 training stop", or planted bugs')
     p.add_argument('--planted', action='store_true', help='plant a bug for each kind of trial, which must find it')
     p.add_argument('--out', type=Path)
     a = p.parse_args()
@@ -47,7 +47,7 @@ def parse():
 def merge(old, record, environment, in_parts):
     "Put sections, or only those parts of them that ran, into a record, and the environment of each."
     new, environments = dict(old), old.get('environments', {})
-    for name, found in record.items():
+    for name, found in ((n, f) for n, f in record.items() if f):
         again = found if name in IN_PARTS else ()
         kept = {', '.join(k for k in key.split(', ') if k not in again): e for key, e in environments.items()}
         environments = {k: e for k, e in kept.items() if k} | {', '.join(found) if in_parts else name: environment}
@@ -61,6 +61,7 @@ def main():
     from owt_transformer.device import environment_info, make_setup
     from owt_transformer.files import dump_json, load_json
     tmp, library, record, start = Path(tempfile.mkdtemp()).resolve(), os.environ.get('LD_PRELOAD'), {}, time.time()
+    for folder in [tmp] + [Path(library).parent]*bool(library): atexit.register(shutil.rmtree, folder)
     options = Options(a.short, a.every, a.flips or (4 if a.short else 200), a.trials)
     make_parser('train', '')                                # reads its source once; each trial is a fork
     run(training(tmp, 'first'))                             # prepares the data
@@ -68,7 +69,7 @@ def main():
     events = disk.events(training(tmp, 'calm'), calm) if library else run(training(tmp, 'calm'))[0]
     calm = Calm(calm, result(calm), events)
     environment = environment_info(make_setup(Config(device='cpu', compile='no')))
-    if a.planted: return planted.main(tmp, calm, environment, a.out)
+    if a.planted: return planted.main(tmp, calm, environment, a.trials, a.out)
     for name in a.only:
         if name in ('faults', 'data') and not library:
             print(f'{name}: skipped, because there is no C compiler (cc)', flush=True); continue
@@ -77,9 +78,7 @@ def main():
         print('{}: {} trials, {} not as promised'.format(name, *outcomes(found)), f'({time.time() - start:.0f} s)', flush=True)
     if a.out:
         old = load_json(a.out) if a.out.exists() else {}
-        dump_json(a.out, dict(events=events) | merge(old, record, environment, bool(a.trials)))
-    shutil.rmtree(tmp)
-    if library: shutil.rmtree(Path(library).parent)
+        dump_json(a.out, merge(old, record, environment, bool(a.trials)) | dict(events=events))
     trials, bad = outcomes(record)
     print(f'{trials} trials, ' + (f'{bad} NOT as promised' if bad else 'all as promised'))
     return bool(bad)

@@ -736,7 +736,8 @@ def main():
         help='trials whose name matches')
     a = p.parse_args()
     tmp, start, found, out = Path(tempfile.mkdtemp()).resolve(), time.time(), {}, a.out and a.out.resolve()
-    for stream in (sys.stdout, sys.stderr): stream.reconfigure(errors='backslashreplace')
+    for stream in sys.stdout, sys.stderr:
+        with contextlib.suppress(OSError): stream.reconfigure(errors='backslashreplace')    # in a fork, a file may be a pipe
     environment = environment_info(make_setup(Config(device='cpu', compile='no')))
     if not (pid := os.fork()): make_template(tmp/'template'); os._exit(0)
     assert not os.waitpid(pid, 0)[1]

@@ -93,6 +93,7 @@ def at_events(n, options, disturb):
 
 def section(tmp, calm, options):
     out = at_events(calm.events, options, lambda at, mode: broken(tmp, calm.bits, at, mode))
+    if options.trials and {*options.trials} <= {*KILLS, *ERRORS}: return out
     def also(name, places, disturb):
         if not options.trials or name in options.trials:
             out[name] = counted(name, {a: disturb(a) for a in (places[:1] if options.short else places)})

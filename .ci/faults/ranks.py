@@ -81,9 +81,10 @@ def lost(tmp, fault, expected, calm):
 
 def section(tmp, calm, options):
     "Try each fault of one of two processes, or one of them."
+    folder, found = fresh(tmp/'runs'/'together'), {}
     code, out, _, seconds = torchrun(tmp, 'together', '')
     assert not code, out
-    expected, found = result(tmp/'runs'/'together'), {}
+    expected = result(folder)
     for fault in SHORT if options.short else options.trials or TRIALS:
         found[fault] = lost(tmp, fault, expected, seconds)
         print(f'rank {fault}: {found[fault][1]:.0f} s', flush=True)
