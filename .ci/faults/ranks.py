@@ -38,7 +38,7 @@ def inject(fault):
 
 KINDS = dict(preparing=('kill', 'stop'), evaluating=('kill', 'stop'), training=('kill', 'stop', 'exception', 'error', 'term'))
 TRIALS = [f'{rank} {phase} {kind}' for rank in (0, 1) for phase, kinds in KINDS.items() for kind in kinds] + ['0 preparing kill-torchrun', '0 training kill-torchrun']
-SHORT = ['1 training error']
+SHORT = ['1 training kill']
 TOLD = {'kill': 'exitcode  : -9', 'stop': r'rank {} has been silent for', 'exception': 'RuntimeError: injected', 'error': 'error: injected: choose another',
         'term': 'stopped; continue|interrupted'}
 

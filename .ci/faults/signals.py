@@ -7,7 +7,7 @@ from faults import LINE, clock, counted, forked, fresh, parts, result, run, trai
 LIMIT = 1       # seconds until a signal is told
 PATTERNS = {'SIGINT': [(2, 0)], 'SIGTERM': [(15, 0)], 'SIGHUP': [(1, 0)], 'SIGINT twice': [(2, 0)]*2,      # (signal, to the group)
             'SIGINT to the group': [(2, 1)], 'SIGTERM to the group': [(15, 1)]}
-SHORT = dict(preparing='SIGTERM to the group', claiming='SIGINT', training='SIGTERM', evaluating='SIGHUP', saving='SIGINT twice',
+SHORT = dict(start='SIGTERM', preparing='SIGTERM to the group', claiming='SIGINT', training='SIGTERM', evaluating='SIGHUP', saving='SIGINT twice',
              summarizing='SIGINT to the group')
 
 def send(pattern):
