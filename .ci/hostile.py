@@ -671,7 +671,7 @@ def named(what, name):
         name=f'trained text, {what}')
     yield Trial(['export', 'run', f'models/{name}'], 'ok' if len(name) < 250 else 'aaa', name=f'export, {what}')      # `.name.part` is too long
 
-MARKUP = '<img onerror=x>', 'a|b`$(x)`'
+MARKUP = '<img onerror=x>', 'a|b`$(x)` __d__ ~~e~~ _f_ @g'
 
 def markup():
     write('new.json', J(dict(runs=[SMALL | dict(name=name, corpus=corpus) for name, corpus in zip(MARKUP, ('synthetic-stories', 'synthetic-web'))])))

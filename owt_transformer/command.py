@@ -26,10 +26,11 @@ from .files import (InputError, atomic_write, folder_lock, read_json, sha256,
                                    well_formed, write_json)
 from .kernels import tune_malloc
 from .model import flops_per_token_by_part, generate, parameters_by_part
-from .run import (
+from owt_transformer.run import (
     RunFolder, RunRecorder, SaveBestModel, best_recorded_loss, check_run_folder, comparison_table,
     content_sha256, find_checkpoint, finish_writing, load_checkpoint, load_model, load_run,
-    open_run_folder, plot_comparison, plot_run, record_failure, write_metrics)
+    open_run_folder, plot_comparison, plot_run, record_changes, record_failure, save_model,
+    write_metrics)
 from .step import make_step, micro_batch_size
 from .tokenizer import END_OF_TEXT, Tokenizer
 from .train import Diverged, State, ValidationHook, evaluate, fit, is_finished
@@ -194,15 +195,31 @@ def _load_initial_model(job, model, say):
         'guessing, so its output head is not used')
 
 # %% ../nbs/04e_command.ipynb #f65e81a1
-def start_or_resume(job:RunContext, resume:bool=False, say=print)->State:
+def _claim(job, resume, say):
+    open_run_folder(job.folder, job.cfg, resume, environment_info(job.setup), job.data, say)
+
+def _check_best(job, state, finished, say):
+    "Return the loss to beat; if a finished run has lost its best model, write it again if it can."
+    folder, losses = job.folder, [r['valid_loss'] for r in state.rows if 'valid_loss' in r]
+    last = finished and state.best < min(losses[:-1], default=math.inf)
+    then = ('the next evaluation writes a new one' if not finished else
+            f'it is written again from {folder.last()}' if last else
+            'the last checkpoint holds another model, so restore a backup, or train again')
+    best = best_recorded_loss(folder, state.best, say, then)
+    if last and best == math.inf and job.setup.is_main:
+        loss = job.evaluate(state.model, job.cfg.eval_tokens or None).loss
+        save_model(folder.best, state.model, job.tokenizer, state.step, loss)
+    return state.best if finished else best
+
+def start_or_resume(job:RunContext, resume:bool=False, say=print,
+                    claim:bool=True)->State:        # False: the folder is claimed already
     "Claim the folder; return the state from its checkpoint, or a fresh one."
     cfg, setup, folder = job.cfg, job.setup, job.folder
     with main_process_first(setup):
-        if setup.is_main:
-            open_run_folder(folder, cfg, resume, environment_info(setup), job.data, say)
+        if setup.is_main and claim: _claim(job, resume, say)
     content = find_checkpoint(folder, cfg, job.data, say)
     if content:
-        with well_formed(folder.checkpoint, 'restore a backup, or delete it to start at step 0'):
+        with well_formed(folder.last(), 'restore a backup, or choose another --name'):
             state = State.from_dict(content, cfg, setup.device)
             if (sums := state.loss_sum).ndim:               # of processes that stopped together
                 same = len(sums) == setup.world_size
@@ -210,10 +227,13 @@ def start_or_resume(job:RunContext, resume:bool=False, say=print)->State:
     else:
         state = State.fresh(cfg, setup.device)
         if cfg.init_from: _load_initial_model(job, state.model, say)
-    state.best = best_recorded_loss(folder, state.best, say)
+    finished = is_finished(state, cfg)
+    state.best = _check_best(job, state, finished, say)
+    if content and setup.is_main and not finished:
+        record_changes(folder, cfg, environment_info(setup), say)
     where = (f'starting at step 0, because {folder.checkpoint} does not exist' if not content else
              f'finished after {state.step:,} steps; --init-from {folder} starts a new run from it'
-             if is_finished(state, cfg) else f'resuming at step {state.step:,}')
+             if finished else f'resuming at step {state.step:,}')
     if resume: say(f'{cfg.name}: {where}')
     return state
 
@@ -322,7 +342,8 @@ def train(
     resume:bool=False,      # continue from the folder's checkpoint
     hooks:list=(Progress,), # of fit; a class gives a context manager, `with hook(cfg, state)`
     stop:StopFlag=None,     # your own flag, to be set from another thread
-    say=print               # receives a message that says where a resumed run starts
+    say=print,              # receives a message that says where a resumed run starts
+    claim:bool=True         # False: the folder is claimed already
 )->dict|None:               # the summary; None if it was stopped; {} in all but the first process
     "Train one model. Ctrl-C saves and stops; `resume` continues to the same weights."
     cfg, setup, folder = job.cfg, job.setup, job.folder
@@ -331,7 +352,7 @@ def train(
             if setup.is_main: lock.enter_context(folder_lock(folder.path, wait=False))
         lock.callback(finish_writing)       # before another process may own the folder
         lock.enter_context(_recoverable(job))
-        state = start_or_resume(job, resume, say)
+        state = start_or_resume(job, resume, say, claim)
         if is_finished(state, cfg) and folder.summary.exists():
             summary = _read_summary(folder.summary)
             if setup.is_main: write_missing_results(job, state)
@@ -439,17 +460,23 @@ def describe_plan(cfg:Config, setup:Setup, folder:Path, say=print):
         say(f'WARNING: no GPU was found. On this CPU the run takes about {hours/24:.0f} days')
 
 # %% ../nbs/04e_command.ipynb #7f08d9f6
-def _holds_experiment(root):
-    "Whether a folder holds a list of runs, perhaps no more than that."
+def _check_same_runs(root, runs):
+    "Raise `InputError` if a folder holds a single run, or an experiment of other runs."
     path, remedy = root/'config.json', 'delete it, and --resume writes it again'
-    return path.exists() and 'runs' in read_json(path, remedy, older=True)
+    if not path.exists(): return
+    with well_formed(path, remedy):
+        held = [r['name'] for r in read_json(path, remedy, older=True).get('runs', ())]
+    if held != [r.name for r in runs]:
+        what = f'the runs {", ".join(held)}' if held else 'a single run'
+        raise InputError(f'{root} holds {what}: correct --config, or choose another --name')
 
 def _run_folders(args, is_main, say):
     "Return the folder of each run; raise an error unless every run can start or continue."
     root = args.output_dir/args.name
     folders = [RunFolder(root if len(args.runs) == 1 else root/cfg.name) for cfg in args.runs]
-    if args.resume and not (any(f.in_use() for f in folders) or _holds_experiment(root)):
+    if args.resume and not any(f.in_use() for f in (RunFolder(root), *folders)):
         raise InputError(f'{root} holds no run to resume: correct --name, or leave --resume out')
+    if args.resume and len(folders) > 1: _check_same_runs(root, args.runs)
     for cfg, folder in zip(args.runs, folders):
         with main_process_first(setup := make_setup(cfg)):
             if is_main and not args.plan:
@@ -498,11 +525,13 @@ def start_from(cfg:Config)->Config:
     return replace(cfg, **asdict(model.cfg), tokenizer=str(folder)).check()
 
 # %% ../nbs/04e_command.ipynb #b008b192
-def _claim_experiment(args, root):
-    "Write the list of runs, for `--resume --name`; the folder is locked, but may have been taken."
-    if not args.resume: check_run_folder(RunFolder(root), args.runs[0], False)
+def _claim_experiment(args, root, jobs, say):
+    "Write the list of runs, for `--resume --name`, and claim the folder of each."
+    if not args.resume: check_run_folder(RunFolder(root), args.runs[0], False)  # taken meanwhile?
     if not (args.resume and (root/'config.json').exists()):
         write_json(root/'config.json', dict(runs=[asdict(cfg) for cfg in args.runs]))
+    for job in jobs:
+        with folder_lock(job.folder.path, wait=False): _claim(job, args.resume, say)
 
 def run_experiment(args:Experiment, hooks:list=(Progress,), say=print)->bool:   # False: stopped
     "Train all runs of an experiment with `hooks`, then compare them."
@@ -514,11 +543,11 @@ def run_experiment(args:Experiment, hooks:list=(Progress,), say=print)->bool:   
     jobs = [prepare_training(cfg, folder.path, say) for cfg, folder in zip(args.runs, folders)]
     several = len(jobs) > 1 and is_main
     with folder_lock(root, wait=False) if several else contextlib.nullcontext():
-        if several: _claim_experiment(args, root)
+        if several: _claim_experiment(args, root, jobs, say)
         for cfg, job in zip(args.runs, jobs):
             if args.recorded: say(f'{cfg.name}: {compare_with_record(args.recorded, job.meta)}')
             say(f'\n{cfg.name}: {describe_setup(job.setup)}')
-            summary = train(job, args.resume, hooks, say=say)
+            summary = train(job, args.resume, hooks, say=say, claim=not several)
             if summary is None:
                 say('stopped; continue with the same command and --resume')
                 return False

@@ -192,7 +192,7 @@ def did_you_mean(name:str, known)->str:
     return f'did you mean {near[0]!r}?' if near else f'choose from {", ".join(known)}.'
 
 # %% ../nbs/04a_config.ipynb #5cdcd1a4
-_RECORDS = ('environment', 'data', 'ancestry', 'failures', 'sha256')    # also in a config.json
+_RECORDS = ('environment', 'data', 'ancestry', 'failures', 'resumed', 'sha256')    # in config.json
 
 def config_from_dict(
     values:dict,            # field -> value

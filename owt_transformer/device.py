@@ -245,7 +245,7 @@ def environment_info(setup:Setup)->dict:
                 python=platform.python_version(), torch=torch.__version__, numpy=np.__version__,
                 **{name: metadata.version(name) for name in ('regex', 'tokenizers')},
                 device=device_name(setup.device), threads=torch.get_num_threads(),
-                instructions=torch.backends.cpu.get_cpu_capability(),
+                instructions=torch.backends.cpu.get_cpu_capability(), processes=setup.world_size,
                 precision='bfloat16' if setup.bf16 else 'float32', compiled=setup.compile)
 
 # %% ../nbs/04d_device.ipynb #52a2f88d

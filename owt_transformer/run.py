@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'AFTER_FAILURE', 'COLORS', 'write_metrics', 'append_metrics', 'read_metrics', 'content_sha256',
            'finish_writing', 'save_checkpoint', 'load_checkpoint', 'save_model', 'load_model', 'ancestry', 'RunFolder',
-           'read_config', 'record_failure', 'check_run_folder', 'find_checkpoint', 'open_run_folder',
+           'read_config', 'record_failure', 'check_run_folder', 'find_checkpoint', 'open_run_folder', 'record_changes',
            'best_recorded_loss', 'write_tokenizer', 'SaveBestModel', 'RunRecorder', 'Run', 'load_run', 'load_runs',
            'corpus_color', 'style_axes', 'validation_curve', 'plot_run', 'label_curves', 'plot_comparison',
            'escape_markup', 'comparison_table']
@@ -159,13 +159,12 @@ def _torch_load(file):
 # %% ../nbs/04b_run.ipynb #a803dfc1
 def load_checkpoint(
     file:str|Path|BinaryIO,
-    remedy:str='delete it, then --resume starts from the first step, or restore a backup'
+    remedy:str='check the path, or restore a backup'
 )->dict:                # its content, on the CPU
     "Load a checkpoint; raise `InputError` if its content has changed."
     finish_writing()
     if not hasattr(file, 'read') and not Path(file).is_file():
-        raise InputError(f'{file} does not exist or is no file: '
-                         'check the path, or restore a backup')
+        raise InputError(f'{file} does not exist or is no file: {remedy}')
     try:
         content = _torch_load(file)
         intact = content.pop('sha256') == content_sha256(content)
@@ -235,7 +234,8 @@ def _load_best(path):
     if path.is_dir(): path = path/'checkpoints'/'best_model.pt'
     if path.suffix == '.safetensors':
         raise InputError(f'{path} holds weights without a tokenizer: use best_model.pt instead')
-    try: content = load_checkpoint(path, remedy='restore a backup, or train again')
+    try: content = load_checkpoint(path, ('restore a backup, or train again' if path.is_file()
+                                          else 'check the path, or restore a backup'))
     except InputError:
         if found := _load_cs336(path): return found
         raise
@@ -263,6 +263,7 @@ def ancestry(source:str)->list[dict]:       # of a model that `load_model` reads
 
 # %% ../nbs/04b_run.ipynb #d0a0689a
 AFTER_FAILURE = {'learning_rate', 'min_learning_rate', 'warmup_iters', 'grad_clip', 'dtype'}
+_ROUNDING = 'step', 'accumulate', 'deterministic'   # may change the last bits, as threads do
 
 def _check_same(where, old, cfg, remedy, failures=()):
     "Raise `InputError` if the recorded fields `old` describe a different run."
@@ -288,14 +289,20 @@ class RunFolder:
 
     def __str__(self): return str(self.path)
     def in_use(self)->bool: return self.config.exists() or self.best.parent.exists()
-    def saved(self)->bool: return self.checkpoint.exists() or self.previous.exists()
+    def last(self)->Path: return self.checkpoint if self.checkpoint.exists() else self.previous
+    def saved(self)->bool: return self.last().exists()
 
 # %% ../nbs/04b_run.ipynb #b1e2a960
 def read_config(folder:RunFolder)->dict:
     "Read the config.json of a run; raise `InputError` if it is missing or damaged."
-    remedy = ('delete it, and --resume writes it again' if folder.saved()
-              else f'delete the folder {folder} and start again')
+    runs = any(folder.path.glob('*/config.json'))           # of an experiment
+    remedy = ('delete it, and --resume writes it again' if folder.saved() else
+              'restore it, or choose another --name' if runs else
+              f'delete the folder {folder} and start again')
     config = read_json(folder.config, remedy, older=True) if folder.config.exists() else {}
+    if 'runs' in config:
+        raise InputError(f'{folder} holds an experiment of several runs: continue it with '
+                         '--resume, --name and --output-dir alone, or choose another --name')
     if 'vocab_size' in config and isinstance(config.get('environment', {}), dict): return config
     raise InputError(f'{folder.config} is missing or damaged: {remedy}')
 
@@ -321,11 +328,13 @@ def check_run_folder(folder:RunFolder, cfg:Config, resume:bool):
 # %% ../nbs/04b_run.ipynb #54faec22
 def _last_checkpoint(folder, say):
     "Load the last checkpoint, or the one before if the last is damaged."
-    try: return load_checkpoint(folder.checkpoint)
+    other = 'restore a backup, or choose another --name'
+    if not folder.previous.exists(): return load_checkpoint(folder.checkpoint, other)
+    try: return load_checkpoint(folder.checkpoint,
+                                f'instead, {folder.previous} is used, from step')
     except InputError as e:
-        if not folder.previous.exists(): raise
-        content = load_checkpoint(folder.previous)
-        say(f'WARNING: {e}. Instead, {folder.previous} is used, from step {content["step"]:,}')
+        content = load_checkpoint(folder.previous, f'{folder.checkpoint} is damaged, too: {other}')
+        say(f'WARNING: {e} {content["step"]:,}')
     with contextlib.suppress(OSError):      # it must not become the previous one
         os.replace(folder.checkpoint, folder.checkpoint.with_name('damaged_checkpoint.pt'))
     return content
@@ -334,15 +343,16 @@ def find_checkpoint(folder:RunFolder, cfg:Config, data:dict|None=None,  # data: 
                     say=print)->dict|None:      # the last intact one; say: receives a warning
     "Load the checkpoint of a folder; raise `InputError` if it belongs to another run."
     if not folder.saved(): return None
-    content = _last_checkpoint(folder, say)
-    remedy = 'restore its own checkpoint, or delete it to start from the first step'
+    content, file = _last_checkpoint(folder, say), folder.last()
+    remedy = 'restore its own checkpoint, or choose another --name'
     if 'optimizer' not in content:
-        raise InputError(f'{folder.checkpoint} is a model without optimizer state: {remedy}')
-    failures = read_config(folder).get('failures') if folder.config.exists() else ()
-    with well_formed(folder.checkpoint, remedy):
-        _check_same(folder.checkpoint, content['config'], cfg, remedy, failures)
+        raise InputError(f'{file} is a model without optimizer state: {remedy}')
+    config = read_config(folder) if folder.config.exists() else {}
+    if not config: remedy = f'give its values and its data, {remedy}'
+    with well_formed(file, remedy):
+        _check_same(file, content['config'], cfg, remedy, config.get('failures'))
     if data is not None and (content.get('data') or data) != data:
-        raise InputError(f'{folder.checkpoint} is from a run on other data: {remedy}')
+        raise InputError(f'{file} is from a run on other data: {remedy}')
     return content
 
 # %% ../nbs/04b_run.ipynb #f2204b9c
@@ -354,26 +364,36 @@ def open_run_folder(folder:RunFolder, cfg:Config, resume:bool, environment:dict,
     if old.get('data', data) != data:
         raise InputError(f'{folder} was trained on other data: give its data, or another --name')
     if not old: find_checkpoint(folder, cfg, data, say)         # it may belong to another run
-    now = environment | old.get('environment', {})
-    if differ := [f'{k} ({now[k]} then, {v} now)' for k, v in environment.items() if now[k] != v]:
-        say(f'{folder}: not resumed as it began, so rounding may differ: {", ".join(differ)}')
+    began = old if folder.saved() else {}                       # else it begins now
     failures = old.get('failures', [])
     other = any(old.get(k) != v for k, v in asdict(cfg).items() if k not in CHANGEABLE_ON_RESUME)
     if failures and other and not folder.saved():               # nothing of that run goes on
         for file in folder.metrics, folder.weights, folder.best: file.unlink(missing_ok=True)
-    if failures or not old:
+    if failures or not began:
         record = dict(environment=environment, data=data, failures=failures,
                       ancestry=old.get('ancestry') or ancestry(cfg.init_from))
+        record |= {k: began[k] for k in (*_ROUNDING, 'environment', 'resumed') if k in began}
         write_json(folder.config, asdict(cfg) | {k: v for k, v in record.items() if v != []})
 
+# %% ../nbs/04b_run.ipynb #be5716ad
+def record_changes(folder:RunFolder, cfg:Config, environment:dict, say=print):
+    "Tell which conditions are not those under which the run began, and note it in config.json."
+    old, now = read_config(folder), environment | {k: getattr(cfg, k) for k in _ROUNDING}
+    then = now | {k: old[k] for k in _ROUNDING if k in old} | old.get('environment', {})
+    changes = ', '.join(f'{k} ({then[k]} then, {v} now)' for k, v in now.items() if then[k] != v)
+    if not changes: return
+    say(f'{folder}: not resumed as it began, so rounding may differ: {changes}')
+    if changes not in (known := old.get('resumed', [])):
+        write_json(folder.config, old | dict(resumed=[*known, changes]))
+
 # %% ../nbs/04b_run.ipynb #ccc5ee79
-def best_recorded_loss(folder:RunFolder, known:float=math.inf, say=print)->float:
+def best_recorded_loss(folder:RunFolder, known:float=math.inf, say=print,
+                       then:str='the next evaluation writes a new one')->float:     # if lost
     "Read the loss of best_model.pt, nats per token; warn and return infinity if it is lost."
     if not folder.best.exists() and known == math.inf: return math.inf
     try:
-        with well_formed(folder.best, 'delete it'):
-            return load_checkpoint(folder.best)['valid_loss']
-    except InputError as e: say(f'WARNING: {e}; the next evaluation writes a new one')
+        with well_formed(folder.best, then): return load_checkpoint(folder.best, then)['valid_loss']
+    except InputError as e: say(f'WARNING: {e}')
     return math.inf
 
 # %% ../nbs/04b_run.ipynb #e786d840
@@ -541,8 +561,9 @@ def plot_comparison(
 
 # %% ../nbs/04b_run.ipynb #4d3ed68b
 def escape_markup(text:str)->str:
-    "Escape what HTML or a Markdown table would take for markup."
-    return re.sub(r'([\\|`*\[\]$])', r'\\\1', html.escape(text, quote=False))
+    "Escape what HTML or Markdown would take for markup or a link; a_b stays as it is."
+    marks = r'[\\|`*\[\]{$~^@#]|(?<![^\W_])_|_(?![^\W_])|(?<=www)\.|:(?=//)'
+    return re.sub(f'(?i){marks}', r'\\\g<0>', html.escape(text, quote=False))
 
 def comparison_table(runs:list[Run])->str:      # a Markdown table, one row for each run
     "Tabulate the result of each run in every unit."
