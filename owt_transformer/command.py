@@ -388,6 +388,15 @@ def _data_size(cfg)->tuple[float,float]:    # bytes of text, tokens
     return size, sum(n or 0 for _,n in known.values()) or size/3
 
 # %% ../nbs/04e_command.ipynb #1ade7d49
+def _is_prepared(cfg, size):        # bytes
+    "Whether data of this corpus and size are prepared; a given text may be compressed."
+    for path in Path(cfg.data_dir).glob(f'prepared/{cfg.corpus}-{cfg.vocab_size}-*/meta.json'):
+        with contextlib.suppress(InputError, KeyError, TypeError):
+            meta = read_json(path)
+            n = meta['train']['text_bytes'] + meta['valid']['text_bytes']
+            if .9*size < n and (cfg.train_text or n < 1.02*size + 1e6): return True
+    return False
+
 def make_plan(cfg:Config, setup:Setup)->dict:       # FLOPs; bytes on disk and on the device
     "Estimate what a run needs."
     n, wide = sum(parameters_by_part(cfg.model).values()), 2 if setup.bf16 else 4
@@ -398,11 +407,12 @@ def make_plan(cfg:Config, setup:Setup)->dict:       # FLOPs; bytes on disk and o
     logits = min(rows, 1<<20 if cuda else 1024)*cfg.vocab_size*(wide + 4)
     scores = 0 if cuda else T*cfg.num_heads             # a GPU's attention does not store them
     activations = rows*cfg.num_layers*(16*cfg.d_model + 6*cfg.d_ff + scores)*wide
-    prepared = f'prepared/{cfg.corpus}-{cfg.vocab_size}-*/meta.json'
-    data = 0 if any(Path(cfg.data_dir).glob(prepared)) else 2*size + 2*tokens
+    data = 0 if _is_prepared(cfg, size) else 2*size + 2*tokens
+    starts = 0 if cfg.step == 'plain' else cfg.batch_size*cfg.max_iters*(8 if cuda else 32)
     return dict(parameters=n, flops=cfg.tokens*sum(flops_per_token_by_part(cfg.model).values()),
-                disk=data + 44*n,
-                memory=n*(20 if setup.bf16 else 16) + activations + logits + 2*tokens + 4.5e8)
+                disk=data + 44*n, starts=starts,
+                memory=n*(20 if setup.bf16 else 16) + activations + logits + starts + 2*tokens
+                       + 4.5e8)
 
 # %% ../nbs/04e_command.ipynb #eb88549f
 def available_memory(device:torch.device)->float:       # bytes; infinite if unknown
@@ -439,9 +449,10 @@ def describe_plan(cfg:Config, setup:Setup, folder:Path, say=print):
         raise InputError(f'{cfg.name} needs {gb(p["disk"])}, but {gb(free)} are free: too little '
                          'disk space, so free some or choose another --data-dir or --output-dir')
     if p['memory'] > memory:
+        remedy = ('fewer --max-iters' if p['starts'] > p['memory']/2 else
+                  'a smaller --batch-size or model, or a larger --accumulate')
         raise InputError(f'{cfg.name} needs {gb(p["memory"])}, but {gb(memory)} are free: too '
-                         'little memory, so choose a smaller --batch-size or model, or a larger '
-                         '--accumulate')
+                         f'little memory, so choose {remedy}')
     hours = 0 if short else p['flops']/measure_flops(cfg, setup)/setup.world_size/.4/3600
     long = f'about {hours:,.1f} hours' if hours > 1 else f'about {hours*60:.0f} minutes'
     say(f'time: {"a few minutes at most" if short else long}, {describe_setup(setup)}')

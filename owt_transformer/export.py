@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 # %% ../nbs/04g_export.ipynb #2d6c282e
 from .command import run_with_exit_code
-from .files import InputError, dump_json, well_formed
+from .files import InputError, dump_json, folder_lock, well_formed
 from .llama import llama_config, to_llama
 from .model import ModelConfig, Transformer, parameters_by_part
 from .run import (Run, RunFolder, escape_markup, load_model, load_run, save_model,
@@ -69,6 +69,9 @@ def model_card(cfg:ModelConfig, name:str, run:Run|None=None)->str:      # Markdo
     return CARD.format(name=escape_markup(name), cfg=cfg, rows=lines)
 
 # %% ../nbs/04g_export.ipynb #e42c4a3c
+def _check_new(folder):
+    if folder.exists(): raise InputError(f'{folder} is there already: choose another folder')
+
 def write_llama(model:Transformer, tokenizer:Tokenizer, folder:Path, card:str):
     "Write a folder that `transformers` loads as a `LlamaForCausalLM` with its tokenizer."
     cfg, end = model.cfg, tokenizer.ids[END_OF_TEXT.encode()]
@@ -76,24 +79,24 @@ def write_llama(model:Transformer, tokenizer:Tokenizer, folder:Path, card:str):
                for name, w in to_llama(model).items()}                      # nor column-major
     if cfg.tie_embeddings: del weights['lm_head.weight']
     part = folder.with_name(f'.{folder.name}.part')
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        save_file(weights, part/'model.safetensors', metadata=dict(format='pt'))
-        dump_json(part/'config.json', llama_config(cfg, end) | dict(
-            architectures=['LlamaForCausalLM'], model_type='llama', dtype='float32'))
-        absent = sorted({*range(cfg.vocab_size)} - tokenizer.vocab.keys())
-        dump_json(part/'generation_config.json', dict(bos_token_id=end, eos_token_id=end,
-            pad_token_id=end) | (dict(suppress_tokens=absent) if absent else {}))
-        write_tokenizer(tokenizer, part, cfg.context_length)
-        (part/'README.md').write_text(card, encoding='utf-8', errors='replace')
-        part.rename(folder)
-    finally: shutil.rmtree(part, ignore_errors=True)
+    with folder_lock(part, wait=False):
+        try:
+            _check_new(folder)
+            save_file(weights, part/'model.safetensors', metadata=dict(format='pt'))
+            dump_json(part/'config.json', llama_config(cfg, end) | dict(
+                architectures=['LlamaForCausalLM'], model_type='llama', dtype='float32'))
+            absent = sorted({*range(cfg.vocab_size)} - tokenizer.vocab.keys())
+            dump_json(part/'generation_config.json', dict(bos_token_id=end, eos_token_id=end,
+                pad_token_id=end) | (dict(suppress_tokens=absent) if absent else {}))
+            write_tokenizer(tokenizer, part, cfg.context_length)
+            (part/'README.md').write_text(card, encoding='utf-8', errors='replace')
+            part.rename(folder)
+        finally: shutil.rmtree(part, ignore_errors=True)
 
 # %% ../nbs/04g_export.ipynb #809dc55e
 def export_model(source:Path, folder:Path, back:bool=False):
     "Write a model for `transformers`, or for our commands."
-    if folder.exists(): raise InputError(f'{folder} is there already: choose another folder')
+    _check_new(folder)
     run = load_run(source) if source.is_dir() and not any(source.glob('*.safetensors')) else None
     if run and 'samples' not in str(run.summary):
         raise InputError(f'{source}/summary.json is damaged: delete it, and --resume writes it')

@@ -38,11 +38,17 @@ def forked(action, prepare=lambda: None):
     sys.stdout.flush(); sys.stderr.flush()
     os._exit(code)
 
+def clock(pid):
+    "Return the seconds since some moment, without those in which a process waited for a processor: others may be busy."
+    try: waited = int(Path(f'/proc/{pid}/schedstat').read_text().split()[1])
+    except (OSError, IndexError): waited = 0                # not Linux
+    return time.monotonic() - waited/1e9
+
 def watched(started):
     "Collect the lines of a process and when each came, until it ends; return its exit code (negative: a signal), too."
     pid, out, lines = started
     with open(out, errors='replace') as f:
-        for line in f: lines.append((time.monotonic(), line))
+        for line in f: lines.append((clock(pid), line))
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), lines
 
 def run(action, prepare=lambda: None):
@@ -80,3 +86,9 @@ def counted(name, found, **more):
     wrong = {str(t): w for t, w in found.items() if w}
     print(f'{name}: {len(found) - len(wrong)} of {len(found)} as promised', *(f'{t}: {w}' for t, w in wrong.items()), sep='\n  ', flush=True)
     return dict(trials=len(found), passed=len(found) - len(wrong), failed=wrong, **more)
+
+def outcomes(record):
+    "Count the trials in the record of a section, and those that did not end as promised."
+    if 'failed' in record: return record['trials'], len(record['failed'])
+    counts = [outcomes(v) if isinstance(v, dict) else (v, v*(k not in ('error', 'right'))) for k, v in record.items() if k != 'events']
+    return tuple(map(sum, zip(*counts))) or (0, 0)

@@ -93,13 +93,14 @@ def at_events(n, options, disturb):
 
 def section(tmp, calm, options):
     out = at_events(calm.events, options, lambda at, mode: broken(tmp, calm.bits, at, mode))
+    if options.trials and {*options.trials} <= {*KILLS, *ERRORS}: return out
     def also(name, places, disturb):
         if not options.trials or name in options.trials:
             out[name] = counted(name, {a: disturb(a) for a in (places[:1] if options.short else places)})
     also('kill three times', range(5, calm.events//4, options.every),
          lambda at: broken(tmp, calm.bits, at, KILLS['kill half-way'], times=3))
     line, n = two_runs(tmp, calm.folder), calm.events       # in the short version: the end of the first run
-    if not options.short: n = events(training(tmp, 'again', line=line), tmp/'runs'/'again')
+    if not options.short: n = events(training(tmp, 'again', line=line), fresh(tmp/'runs'/'again'))
     also('kill one of two runs', range(n if options.short else 5, n + 1, 5*options.every),
          lambda at: broken_experiment(tmp, calm.bits, at, line))
     if can_mount(tmp):

@@ -38,7 +38,7 @@ def inject(fault):
 
 KINDS = dict(preparing=('kill', 'stop'), evaluating=('kill', 'stop'), training=('kill', 'stop', 'exception', 'error', 'term'))
 TRIALS = [f'{rank} {phase} {kind}' for rank in (0, 1) for phase, kinds in KINDS.items() for kind in kinds] + ['0 preparing kill-torchrun', '0 training kill-torchrun']
-SHORT = ['1 training error']
+SHORT = ['1 training kill']
 TOLD = {'kill': 'exitcode  : -9', 'stop': r'rank {} has been silent for', 'exception': 'RuntimeError: injected', 'error': 'error: injected: choose another',
         'term': 'stopped; continue|interrupted'}
 
@@ -81,9 +81,10 @@ def lost(tmp, fault, expected, calm):
 
 def section(tmp, calm, options):
     "Try each fault of one of two processes, or one of them."
+    folder, found = fresh(tmp/'runs'/'together'), {}
     code, out, _, seconds = torchrun(tmp, 'together', '')
     assert not code, out
-    expected, found = result(tmp/'runs'/'together'), {}
+    expected = result(folder)
     for fault in SHORT if options.short else options.trials or TRIALS:
         found[fault] = lost(tmp, fault, expected, seconds)
         print(f'rank {fault}: {found[fault][1]:.0f} s', flush=True)

@@ -1,17 +1,18 @@
-"""Signals in ten phases of a run: told at once, without a traceback, and continued to the same bits."""
+"""Signals in ten phases of a run: told within a second, without a traceback, and continued to the same bits."""
 import json, os, re, subprocess, sys, tempfile, threading, time
 from pathlib import Path
 from owt_transformer import command, corpora, run as run_module
-from faults import LINE, counted, forked, fresh, parts, result, run, training, watched
+from faults import LINE, clock, counted, forked, fresh, parts, result, run, training, watched
 
+LIMIT = 1       # seconds until a signal is told
 PATTERNS = {'SIGINT': [(2, 0)], 'SIGTERM': [(15, 0)], 'SIGHUP': [(1, 0)], 'SIGINT twice': [(2, 0)]*2,      # (signal, to the group)
             'SIGINT to the group': [(2, 1)], 'SIGTERM to the group': [(15, 1)]}
-SHORT = dict(preparing='SIGTERM to the group', claiming='SIGINT', training='SIGTERM', evaluating='SIGHUP', saving='SIGINT twice',
+SHORT = dict(start='SIGTERM', preparing='SIGTERM to the group', claiming='SIGINT', training='SIGTERM', evaluating='SIGHUP', saving='SIGINT twice',
              summarizing='SIGINT to the group')
 
 def send(pattern):
     "Say when, and send the signals of a pattern to this process."
-    os.write(1, f'SIGNAL {time.monotonic()}\n'.encode())
+    os.write(1, f'SIGNAL {clock(os.getpid())}\n'.encode())
     for i, (number, group) in enumerate(PATTERNS[pattern]):
         if i: time.sleep(.05)
         os.killpg(0, number) if group else os.kill(os.getpid(), number)
@@ -71,7 +72,7 @@ def started(argv, pattern, library):
     p = subprocess.Popen([sys.executable, '-m', 'owt_transformer.train', *argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                          start_new_session=True)
     while library not in Path(f'/proc/{p.pid}/maps').read_text() and p.poll() is None: time.sleep(.01)
-    lines = [(0, f'SIGNAL {time.monotonic()}\n')]
+    lines = [(0, f'SIGNAL {clock(p.pid)}\n')]
     for i, (number, group) in enumerate(PATTERNS[pattern]):
         if i: time.sleep(.05)
         try: (os.killpg if group else os.kill)(p.pid, number)
@@ -100,11 +101,12 @@ def interrupted(tmp, phase, pattern, expected):
     if code != 130: return f'exit code {code}: {out[-300:]}', 0
     if re.search('Traceback|Exception', out): return f'traceback: {out[-300:]}', 0
     if not told: return f'not told: {out[-300:]}', 0
+    if (after := told[0] - sent[0]) > LIMIT: return f'told after {after:.1f} s', after
     in_use = folder.exists() and any(folder.iterdir())
     code, out = run(again(*['--resume']*in_use))
     if code: return f'resumed with {code}: {out[-300:]}', 0
     if result(folder/'a' if phase == 'comparing' else folder) != expected: return 'other bits', 0
-    return f'left {left}' if (left := parts(folder, data)) else '', told[0] - sent[0]
+    return f'left {left}' if (left := parts(folder, data)) else '', after
 
 TWO = [a for i, a in enumerate(LINE) if not {'--config', '--corpus'} & {*LINE[max(0, i-1):i+1]}]      # for a list of runs
 
