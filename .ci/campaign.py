@@ -70,7 +70,7 @@ def main():
     calm = Calm(calm, result(calm), events)
     environment = environment_info(make_setup(Config(device='cpu', compile='no')))
     if a.planted: return planted.main(tmp, calm, environment, a.trials, a.out)
-    for name in a.only:
+    for name in sorted(a.only, key=[*SECTIONS].index):     # signals prepare data once more
         if name in ('faults', 'data') and not library:
             print(f'{name}: skipped, because there is no C compiler (cc)', flush=True); continue
         found = importlib.import_module(f'faults.{SECTIONS[name]}').section(tmp, calm, options)
