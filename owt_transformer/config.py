@@ -280,7 +280,8 @@ def _add_fields(parser):
         if f.name == 'name': continue
         kind = (dict(action=argparse.BooleanOptionalAction) if f.type is bool else
                 dict(type=f.type, metavar=f.type.__name__.upper()))
-        group.add_argument(f'--{f.name.replace("_","-")}', help=_help(f, _comments()[f.name]), **kind)
+        about = _help(f, _comments()[f.name])
+        group.add_argument(f'--{f.name.replace("_","-")}', help=about, **kind)
 
 # %% ../nbs/04a_config.ipynb #69804f96
 _ALIASES = {'--lr': '--learning-rate', '--steps': '--max-iters', '--n-heads': '--num-heads',
